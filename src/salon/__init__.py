@@ -1,0 +1,1 @@
+"""Salon: a self-hosted messenger in whose conversations pictures are made."""

@@ -1,0 +1,1 @@
+"""The guest pages of a Spring-style STOMP chat."""

@@ -1,0 +1,1 @@
+"""A picture asked for in a conversation."""

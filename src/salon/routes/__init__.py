@@ -1,0 +1,1 @@
+"""(user, terminal) to server, and presence."""

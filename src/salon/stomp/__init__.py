@@ -1,0 +1,1 @@
+"""STOMP 1.0-1.2 without I/O."""
