@@ -1,0 +1,1 @@
+"""Schema versions, by Alembic; forward only."""
