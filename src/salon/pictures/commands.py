@@ -1,0 +1,49 @@
+"""What is asked of a picture, as it stands in the log beside chat's commands.
+
+``client_id`` of the three ends is made from the job, so that each can happen once.
+"""
+
+from salon.chat.commands import Command
+from salon.ids import FileId, JobId
+
+
+class RequestPicture(Command, frozen=True, kw_only=True, tag="picture"):
+    """Ask for a picture in a conversation.
+
+    Attributes:
+        deadline: milliseconds since 1970 by which the job has ended.
+    """
+
+    job: JobId
+    prompt: str
+    negative: str
+    seed: int
+    steps: int
+    guidance: float
+    deadline: int
+
+
+class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
+    """A worker's result lies in ``media``; ``attempt`` is the lease it worked under."""
+
+    job: JobId
+    attempt: int
+    file: FileId
+    width: int
+    height: int
+    model: str
+    elapsed_ms: int
+
+
+class FailPicture(Command, frozen=True, kw_only=True, tag="picture.failed"):
+    """The job ended without a picture; ``code`` for translation, ``reason`` in words."""
+
+    job: JobId
+    code: str
+    reason: str
+
+
+class CancelPicture(Command, frozen=True, kw_only=True, tag="picture.cancelled"):
+    """The one who asked (or an admin of the group) wants it no more."""
+
+    job: JobId
