@@ -46,10 +46,17 @@ class Ledger(Protocol):
     def knows_users(self, users: Iterable[UserId]) -> set[UserId]: ...
 
 
+class Applied(NamedTuple):
+    """A command that became an event; ``duplicate`` when an earlier try did."""
+
+    event: Event
+    duplicate: bool
+
+
 class Commands(Protocol):
     """The way to the owner and back."""
 
-    async def submit(self, command: Command) -> Awaitable[Event]:
+    async def submit(self, command: Command) -> Awaitable[Applied]:
         """Append the command; the awaitable resolves when it is durable and applied.
 
         Order: commands submitted one after another of one conversation are applied

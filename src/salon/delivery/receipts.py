@@ -12,7 +12,7 @@ import msgspec
 
 from salon import metrics
 from salon.chat.commands import Command
-from salon.chat.events import Event
+from salon.chat.ports import Applied
 from salon.errors import Refusal, Unavailable
 from salon.eventlog.ports import EventLog, Position
 
@@ -40,9 +40,9 @@ class Receipts:
         self._log = log
         self._topic = topic
         self._call_later = call_later
-        self._waiting: dict[str, asyncio.Future[Event]] = {}
+        self._waiting: dict[str, asyncio.Future[Applied]] = {}
 
-    async def submit(self, command: Command) -> Awaitable[Event]:
+    async def submit(self, command: Command) -> Awaitable[Applied]:
         if len(self._waiting) >= WAITING_MAX:
             raise Refusal(
                 "overloaded",
@@ -50,7 +50,7 @@ class Receipts:
                 retry_after=1.0,
                 status=503,
             )
-        waiting: asyncio.Future[Event] = asyncio.get_running_loop().create_future()
+        waiting: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
         self._waiting[command.id] = waiting
         timer = self._call_later(TIMEOUT_S, lambda: self._expired(command.id))
         waiting.add_done_callback(lambda _done: self._forget(command.id, timer))
@@ -69,7 +69,7 @@ class Receipts:
         )
         return waiting
 
-    def answer(self, id_: str, outcome: Event | Refusal) -> None:
+    def answer(self, id_: str, outcome: Applied | Refusal) -> None:
         """The owner's outcome for a command of this server; unknown ids are late."""
         waiting = self._waiting.get(id_)
         if waiting is None or waiting.done():
