@@ -135,6 +135,8 @@ class Fanout:
             droppable=told.droppable,
             coalesce=told.coalesce,
         )
+        if self._routes.alone:
+            return
         try:
             self._hops.put_nowait((told.users, told))
         except asyncio.QueueFull:

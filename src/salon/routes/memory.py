@@ -14,6 +14,7 @@ class Table:
         self.rows: defaultdict[str, defaultdict[str, set[str]]] = defaultdict(
             lambda: defaultdict(set)
         )
+        self.servers: set[str] = set()
 
 
 class MemoryRoutes:
@@ -22,6 +23,7 @@ class MemoryRoutes:
     def __init__(self, server: str, table: Table | None = None) -> None:
         self._server = server
         self._table = table or Table()
+        self._table.servers.add(server)
 
     async def add(self, user: str, terminal: str) -> None:
         self._table.rows[user][self._server].add(terminal)
@@ -35,6 +37,10 @@ class MemoryRoutes:
             del servers[self._server]
         if not servers:
             del self._table.rows[user]
+
+    @property
+    def alone(self) -> bool:
+        return self._table.servers <= {self._server}
 
     async def elsewhere(self, users: Sequence[str]) -> dict[str, list[str]]:
         found: defaultdict[str, list[str]] = defaultdict(list)

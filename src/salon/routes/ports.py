@@ -20,6 +20,11 @@ class Routes(Protocol):
         """It no longer is; removes only what is still ours."""
         ...
 
+    @property
+    def alone(self) -> bool:
+        """No other server can have devices: nothing needs a hop."""
+        ...
+
     async def elsewhere(self, users: Sequence[str]) -> dict[str, list[str]]:
         """Which of ``users`` have devices on *other* servers: server → users."""
         ...
