@@ -167,6 +167,7 @@ def router(
                 "users": await chat.people(),
                 "conversations": shown,
                 "removed": [str(id_) for id_ in delta.removed],
+                "cursors": delta.cursors,
                 "progress": progress([each["id"] for each in shown]),
             }
         )

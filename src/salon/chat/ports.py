@@ -90,11 +90,17 @@ class Summary(NamedTuple):
 
 
 class Delta(NamedTuple):
-    """What changed for a user since a point in the store's history."""
+    """What changed for a user since a point in the store's history.
+
+    Attributes:
+        cursors: conversation → (read_seq, read_n), of all that the user is in: other
+            devices move them without an event.
+    """
 
     rev: int
     summaries: list[Summary]
     removed: list[ConversationId]
+    cursors: dict[str, tuple[int, int]]
 
 
 class History(Protocol):

@@ -26,8 +26,12 @@ from salon.store.schema import (
     users,
 )
 
+CONVERSATIONS_MAX = 500
+"""Conversations that one sync may name."""
+
 FIRST_CONVERSATIONS = 30
-"""A device without a token gets the newest of them; the rest when it scrolls."""
+"""Of these a device without a token also gets the last events; of the rest when it
+opens them, so that the first sync does not grow with a long life."""
 
 LAST_EVENTS = 20
 MEMBERS_CACHED = 5_000
@@ -148,15 +152,18 @@ def _changes(connection: Connection, user: UserId, since: int | None) -> Delta:
         chosen = (
             mine.where(members.c.left_seq.is_(None))
             .order_by(conversations.c.last_rev.desc())
-            .limit(FIRST_CONVERSATIONS)
+            .limit(CONVERSATIONS_MAX)
         )
     else:
         chosen = mine.where(conversations.c.last_rev > since)
     summaries: list[Summary] = []
     removed: list[ConversationId] = []
-    for row in connection.execute(chosen).all():
+    for place, row in enumerate(connection.execute(chosen).all()):
         if row.left_seq is not None:
             removed.append(ConversationId(row.id))
+            continue
+        if since is None and place >= FIRST_CONVERSATIONS:
+            summaries.append(Summary(_described(connection, row), [], limited=True))
             continue
         newest = connection.execute(
             select(events)
@@ -168,7 +175,17 @@ def _changes(connection: Connection, user: UserId, since: int | None) -> Delta:
         shown = [event_of_row(event) for event in reversed(newest)]
         limited = len(shown) == LAST_EVENTS and shown[0].seq > row.joined_seq
         summaries.append(Summary(_described(connection, row), shown, limited))
-    return Delta(rev, summaries, removed)
+    cursors = connection.execute(
+        select(members.c.conv_id, members.c.read_seq, members.c.read_n).where(
+            members.c.user_id == user, members.c.left_seq.is_(None)
+        )
+    )
+    return Delta(
+        rev,
+        summaries,
+        removed,
+        {str(row.conv_id): (row.read_seq, row.read_n) for row in cursors},
+    )
 
 
 def _summary(
