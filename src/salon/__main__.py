@@ -1,0 +1,5 @@
+"""``python -m salon``."""
+
+from salon.cli.main import run
+
+run()

@@ -1,0 +1,1 @@
+"""A Kafka for one machine: the wire protocol, the request pipeline and the log."""

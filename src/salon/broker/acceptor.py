@@ -1,0 +1,123 @@
+"""Acceptor: owns a listening socket and deals connections to processors in turn.
+
+(``Acceptor`` in Kafka's ``SocketServer.scala``.) The port is open before requests are
+served, so that port 0 can be read back early. Each processor takes over at most
+``NEW_CONNECTIONS`` waiting sockets; when all are full the acceptor stops accepting, and
+the kernel's backlog holds the rest.
+"""
+
+import asyncio
+import logging
+import socket
+from collections.abc import Sequence
+
+from salon.broker.errors import SettingError
+from salon.broker.processor import NEW_CONNECTIONS, Processor
+
+log = logging.getLogger(__name__)
+
+
+class Acceptor:
+    """One listener.
+
+    Args:
+        host: address to bind.
+        port: 0 for any free one.
+        processors: those of this listener.
+        backlog: ``socket.listen.backlog.size``.
+        send_buffer_bytes: SO_SNDBUF, -1 for the system's.
+        receive_buffer_bytes: SO_RCVBUF, -1 for the system's.
+
+    Raises:
+        SettingError: theirs; the address is taken or not ours.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        processors: Sequence[Processor],
+        *,
+        backlog: int,
+        send_buffer_bytes: int,
+        receive_buffer_bytes: int,
+    ) -> None:
+        self._processors = processors
+        self._send_buffer_bytes = send_buffer_bytes
+        self._loop = asyncio.get_running_loop()
+        self._turn = 0
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        self._socket = socket.socket(family, socket.SOCK_STREAM)
+        self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if receive_buffer_bytes > 0:  # inherited by accepted sockets
+            self._socket.setsockopt(
+                socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer_bytes
+            )
+        self._socket.setblocking(False)
+        try:
+            self._socket.bind((host, port))
+            self._socket.listen(backlog)
+        except OSError as error:
+            self._socket.close()
+            raise SettingError(
+                f"cannot listen on {host}:{port}: {error.strerror}"
+            ) from error
+        self.host, self.port = self._socket.getsockname()[:2]
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._loop.add_reader(self._socket.fileno(), self._accept)
+
+    def close(self) -> None:
+        """Accept nothing more and free the port."""
+        if self._socket.fileno() >= 0:
+            self._loop.remove_reader(self._socket.fileno())
+            self._socket.close()
+
+    def _accept(self) -> None:
+        for _ in range(NEW_CONNECTIONS):
+            try:
+                sock, _ = self._socket.accept()
+            except (BlockingIOError, InterruptedError, ConnectionAbortedError):
+                return
+            except OSError as error:  # out of descriptors: wait, do not spin
+                log.error("cannot accept: %s", error)
+                self._pause(1.0)
+                return
+            sock.setblocking(False)
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if self._send_buffer_bytes > 0:
+                sock.setsockopt(
+                    socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes
+                )
+            if not self._assign(sock):
+                self._hold(sock)
+                return
+
+    def _assign(self, sock: socket.socket) -> bool:
+        """Offer ``sock`` to every processor once, beginning with the next in turn."""
+        for _ in self._processors:
+            processor = self._processors[self._turn]
+            self._turn = (self._turn + 1) % len(self._processors)
+            if processor.accept(sock):
+                return True
+        return False
+
+    def _hold(self, sock: socket.socket) -> None:
+        """All processors are full: accept nothing until this one has a place."""
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.call_soon(self._offer_again, sock)
+
+    def _offer_again(self, sock: socket.socket) -> None:
+        if self._socket.fileno() < 0:
+            sock.close()
+        elif self._assign(sock):
+            self.start()
+        else:
+            self._loop.call_soon(self._offer_again, sock)
+
+    def _pause(self, seconds: float) -> None:
+        self._loop.remove_reader(self._socket.fileno())
+        self._loop.call_later(
+            seconds, lambda: self._socket.fileno() >= 0 and self.start()
+        )

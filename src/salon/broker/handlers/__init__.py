@@ -1,0 +1,1 @@
+"""One module per API: its key, its versions and what it does."""

@@ -1,0 +1,105 @@
+"""All other APIs, through kio's generated schemas.
+
+kio (one dataclass per entity and version) is loaded when first needed: importing it
+takes longer than starting the broker. ``warm`` loads the schemas in the background, so
+that the first consumer group does not wait for it either.
+
+A handler builds its response with ``make``, naming the fields of the newest version;
+the fields that the asked version does not have are dropped, and milliseconds become the
+``timedelta`` that kio wants.
+"""
+
+import io
+from datetime import timedelta
+from types import ModuleType
+from typing import Any
+
+from salon.broker.errors import ProtocolError
+from salon.broker.protocol import versions
+
+_modules: dict[tuple[int, int, str], ModuleType] = {}
+_readers: dict[tuple[int, int], Any] = {}
+_writers: dict[type, Any] = {}
+_HAND_MADE = {
+    versions.PRODUCE,
+    versions.FETCH,
+    versions.METADATA,
+    versions.API_VERSIONS,
+}
+_ZERO = timedelta(0)
+
+
+def module(key: int, version: int, kind: str) -> ModuleType:
+    """kio's module of one API version; ``kind`` is ``request`` or ``response``."""
+    found = _modules.get((key, version, kind))
+    if found is None:
+        from kio.index import load_payload_module
+        from kio.static.constants import EntityType
+
+        found = load_payload_module(key, version, EntityType[kind])
+        _modules[key, version, kind] = found
+    return found
+
+
+def _root(key: int, version: int, kind: str) -> Any:
+    name = versions.APIS[key].name + kind.capitalize()
+    return getattr(module(key, version, kind), name)
+
+
+def decode(key: int, version: int, buffer: memoryview, position: int) -> Any:
+    """The request entity.
+
+    Raises:
+        ProtocolError: theirs; kio cannot read it.
+    """
+    reader = _readers.get((key, version))
+    if reader is None:
+        from kio.serial import entity_reader
+
+        reader = _readers[key, version] = entity_reader(_root(key, version, "request"))
+    try:
+        entity, _ = reader(bytes(buffer), position)
+    except Exception as error:
+        raise ProtocolError(
+            f"{versions.APIS[key].name} v{version} cannot be read: {error}"
+        ) from error
+    return entity
+
+
+def make(cls: Any, **values: Any) -> Any:
+    """A response entity of ``cls``, without the fields its version lacks."""
+    known = cls.__dataclass_fields__
+    kept = {}
+    for name, value in values.items():
+        if name in known:
+            kept[name] = tuple(value) if isinstance(value, list) else value
+    if "throttle_time" in known and "throttle_time" not in kept:
+        kept["throttle_time"] = _ZERO
+    return cls(**kept)
+
+
+def encode(entity: Any) -> bytes:
+    """The bytes of a response entity."""
+    cls = type(entity)
+    write = _writers.get(cls)
+    if write is None:
+        from kio.serial import entity_writer
+
+        write = _writers[cls] = entity_writer(cls)
+    out = io.BytesIO()
+    write(out, entity)
+    return out.getvalue()
+
+
+def milliseconds(value: timedelta) -> int:
+    """kio's duration as whole milliseconds."""
+    return round(value.total_seconds() * 1000)
+
+
+def warm() -> None:
+    """Load the newest schema of every API that is not hand-made."""
+    for key, api in versions.APIS.items():
+        if key not in _HAND_MADE:
+            module(key, api.highest, "request")
+            module(key, api.highest, "response")
+    import kio.serial  # noqa: F401

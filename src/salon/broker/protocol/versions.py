@@ -1,0 +1,72 @@
+"""Which APIs and versions are served: the one table behind ApiVersions.
+
+The ranges are those of Kafka 4.x for what is here, because kafka-python and aiokafka
+infer "the broker's version" from them. ``flexible`` is the first version with compact
+types and tagged fields (KIP-482); it also decides the headers: request header v2, and
+response header v1 except for ApiVersions, whose response header stays v0 so that a
+client that knows nothing yet can read it (KIP-511).
+"""
+
+from typing import NamedTuple
+
+PRODUCE = 0
+FETCH = 1
+LIST_OFFSETS = 2
+METADATA = 3
+OFFSET_COMMIT = 8
+OFFSET_FETCH = 9
+FIND_COORDINATOR = 10
+JOIN_GROUP = 11
+HEARTBEAT = 12
+LEAVE_GROUP = 13
+SYNC_GROUP = 14
+DESCRIBE_GROUPS = 15
+LIST_GROUPS = 16
+API_VERSIONS = 18
+CREATE_TOPICS = 19
+DELETE_TOPICS = 20
+INIT_PRODUCER_ID = 22
+OFFSET_FOR_LEADER_EPOCH = 23
+DESCRIBE_CONFIGS = 32
+CREATE_PARTITIONS = 37
+DELETE_GROUPS = 42
+DESCRIBE_CLUSTER = 60
+
+
+class Api(NamedTuple):
+    """One API: its name in metrics, the versions served, the first flexible one."""
+
+    name: str
+    lowest: int
+    highest: int
+    flexible: int
+
+
+APIS: dict[int, Api] = {
+    PRODUCE: Api("Produce", 3, 11, 9),
+    FETCH: Api("Fetch", 4, 16, 12),
+    LIST_OFFSETS: Api("ListOffsets", 1, 10, 6),
+    METADATA: Api("Metadata", 0, 13, 9),
+    OFFSET_COMMIT: Api("OffsetCommit", 2, 9, 8),
+    OFFSET_FETCH: Api("OffsetFetch", 1, 9, 6),
+    FIND_COORDINATOR: Api("FindCoordinator", 0, 6, 3),
+    JOIN_GROUP: Api("JoinGroup", 0, 9, 6),
+    HEARTBEAT: Api("Heartbeat", 0, 4, 4),
+    LEAVE_GROUP: Api("LeaveGroup", 0, 5, 4),
+    SYNC_GROUP: Api("SyncGroup", 0, 5, 4),
+    DESCRIBE_GROUPS: Api("DescribeGroups", 0, 6, 5),
+    LIST_GROUPS: Api("ListGroups", 0, 5, 3),
+    API_VERSIONS: Api("ApiVersions", 0, 4, 3),
+    CREATE_TOPICS: Api("CreateTopics", 2, 7, 5),
+    DELETE_TOPICS: Api("DeleteTopics", 1, 6, 4),
+    INIT_PRODUCER_ID: Api("InitProducerId", 0, 5, 2),
+    OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 2, 4, 4),
+    DESCRIBE_CONFIGS: Api("DescribeConfigs", 1, 4, 4),
+    CREATE_PARTITIONS: Api("CreatePartitions", 0, 3, 2),
+    DELETE_GROUPS: Api("DeleteGroups", 0, 2, 2),
+    DESCRIBE_CLUSTER: Api("DescribeCluster", 0, 2, 0),
+}
+
+ADVERTISED_LOWEST = {PRODUCE: 0}
+"""Advertised lower than served: librdkafka before 2.11.1 turns compression off when
+Produce v0 is missing, though it never sends it (KAFKA-18659)."""

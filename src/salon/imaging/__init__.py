@@ -1,0 +1,1 @@
+"""Diffusion pictures, readable beside the papers: data, models, samplers, runtime."""

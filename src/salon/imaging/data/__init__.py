@@ -1,0 +1,1 @@
+"""The training set: packaged emoji art, its captions and its composed variants."""

@@ -1,0 +1,1 @@
+"""Numerical solvers of the probability flow, in numpy."""

@@ -1,0 +1,1 @@
+"""Training of the embedded model: batches, optimiser loop, checkpoints."""

@@ -1,0 +1,93 @@
+"""The whole recipe: data, prior, upscaler, U-Net, in one resumable folder.
+
+Each stage leaves a file; a stage whose file is complete is skipped, one that was
+begun goes on where it stopped. The stages other than the U-Net do not need each
+other, so on two cores the upscaler can be trained beside the prior.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import nn
+
+from salon.imaging.data import dataset, packages
+from salon.imaging.data.emoji import read_emoji
+from salon.imaging.models.prior import Prior
+from salon.imaging.models.unet import UNet
+from salon.imaging.models.upscaler import Upscaler
+from salon.imaging.text import SentenceEncoder
+from salon.imaging.training import checkpoint, loop
+from salon.imaging.training import prior as prior_training
+from salon.imaging.training import unet as unet_training
+from salon.imaging.training import upscaler as upscaler_training
+from salon.imaging.training.loop import Progress
+
+STAGES = {"prior": 0.18, "upscaler": 0.13, "unet": 0.69}
+"""The trained parts in order, and the share of the training time each gets."""
+
+Note = Callable[[str], None]
+Watch = Callable[[str, Progress, float, float], None]
+"""(stage, progress, share of the stage done, recent loss)"""
+
+
+@dataclass(frozen=True)
+class Workplace:
+    """Where the training lives; everything in it can be deleted and made again."""
+
+    folder: Path
+    packages: Path
+    seed: int = 0
+
+    @property
+    def dataset(self) -> Path:
+        return self.folder / "dataset"
+
+
+def prepare_data(place: Workplace, threads: int, note: Note) -> dataset.Dataset:
+    """Load the training set, building it first where it is missing."""
+    if not (place.dataset / "index.json").exists():
+        art, words = packages.fetch(place.packages)
+        note("drawing the emoji")
+        emoji = read_emoji(art, words)
+        encoder = SentenceEncoder(threads)
+        dataset.build(emoji, encoder, seed=place.seed, note=note).save(place.dataset)
+    return dataset.Dataset.load(place.dataset)
+
+
+def train_stage(
+    stage: str,
+    data: dataset.Dataset,
+    place: Workplace,
+    seconds: float,
+    watch: Watch,
+) -> Progress:
+    """Train one of ``STAGES`` for ``seconds`` in all, resumed ones included."""
+    torch.manual_seed(place.seed)
+    model: nn.Module
+    if stage == "prior":
+        model, loss = Prior(), prior_training.loss(data)
+        recipe = prior_training.recipe(seconds, place.seed)
+    elif stage == "upscaler":
+        model, loss = Upscaler(), upscaler_training.loss(data.originals)
+        recipe = upscaler_training.recipe(seconds, place.seed)
+    elif stage == "unet":
+        model, loss = UNet(), unet_training.loss(data, load_prior(place.folder))
+        recipe = unet_training.recipe(seconds, place.seed)
+    else:
+        raise ValueError(f"stage is one of {', '.join(STAGES)}, not {stage!r}")
+
+    def tell(progress: Progress, value: float) -> None:
+        watch(stage, progress, progress.share(recipe), value)
+
+    return loop.train(model, loss, recipe, place.folder, tell)[1]
+
+
+def load_prior(folder: Path) -> Prior:
+    """The trained prior (its moving average), frozen."""
+    model = Prior()
+    checkpoint.load_average(folder / "prior.safetensors", model)
+    return model.requires_grad_(False).eval()
