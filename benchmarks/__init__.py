@@ -1,0 +1,1 @@
+"""What Salon costs, measured; never in the gate."""
