@@ -31,9 +31,10 @@ TEXT_WIDTH = 512
 MAX_WORDS = 6
 
 _ARTICLES = frozenset(
-    "a an the of with and in on at to my me some this that is are "
-    "и с в на из от для это le la les un une des du de der die das ein eine und el los las"
-    .split()
+    (  # noqa: SIM905 - a list of words
+        "a an the of with and in on at to my me some this that is are и с в на из "
+        "от для это le la les un une des du de der die das ein eine und el los las"
+    ).split()
 )
 _WORD = re.compile(r"[^\W_]+(?:[-'][^\W_]+)*")
 _HAN = re.compile(r"[぀-ヿ㐀-䶿一-鿿]+")

@@ -50,9 +50,7 @@ _EN_COLOUR = re.compile(
     r"|gr[ae]y)\b(?! fruit)"
 )
 _ZH_COLOUR = re.compile(r"^[红橙黄绿蓝紫粉棕黑白灰]色?的?(?=.)")
-_RU_STEM = (
-    r"(красн|оранжев|ж[её]лт|зел[её]н|син|голуб|фиолетов|розов|коричнев|ч[её]рн|бел|сер)"
-)
+_RU_STEM = r"(красн|оранжев|ж[её]лт|зел[её]н|син|голуб|фиолетов|розов|коричнев|ч[её]рн|бел|сер)"
 _RU_COLOUR = re.compile(rf"\b{_RU_STEM}(ый|ий|ой|ая|яя|ое|ее|ые|ие)\b")
 _PARTICLES = {
     "hat": ("{s} wearing a {a}", "戴着{a}的{s}", "{s} и {a}"),
@@ -119,7 +117,8 @@ def captions_in_colour(emoji: Emoji, colour: str) -> Captions:
 
 def _russian_colour(colour: str, noun: str) -> str:
     """Adjective in the gender that the noun's ending suggests, then the noun."""
-    head = noun.split()[-1] if noun.split()[0].endswith(("ий", "ый")) else noun.split()[0]
+    words = noun.split()
+    head = words[-1] if words[0].endswith(("ий", "ый")) else words[0]
     masculine, feminine, neuter, plural = RU_COLOURS[colour]
     if head.endswith(("а", "я")):
         return f"{feminine} {noun}"
@@ -134,7 +133,9 @@ def captions_of_accessory(subject: Emoji, thing: Emoji, kind: str) -> Captions:
     name = subject.label.removesuffix(" face") if subject.group else subject.label
     found: Captions = {
         en.format(s=subject.label, a=thing.label): 1.0,
-        f"{name} with a {thing.label}" if kind == "hat" else f"{name} with glasses": 0.7,
+        f"{name} with a {thing.label}"
+        if kind == "hat"
+        else f"{name} with glasses": 0.7,
     }
     return found | _translated(subject, thing, zh, ru)
 

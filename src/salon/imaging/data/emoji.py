@@ -17,7 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-LANGUAGES = "en zh ru de fr es ja ko it nl pl pt th zh-hant".split()
+LANGUAGES = (  # noqa: SIM905 - a list of words
+    "en zh ru de fr es ja ko it nl pl pt th zh-hant"
+).split()
 """emojibase locales that the sentence encoder understands."""
 
 _FLAGS_AND_COMPONENTS = (2, 9)
@@ -51,7 +53,7 @@ def read_emoji(art: Path, words: Path, size: int = 128) -> list[Emoji]:
     found: list[Emoji] = []
     for entry in _ordered(tables["en"]):
         name = by_code.get(_plain(entry["hexcode"]))
-        if name not in icons["icons"]:
+        if name is None or name not in icons["icons"]:
             continue
         found.append(_emoji(entry, tables, _svg(icons, name), size))
     return found
@@ -78,7 +80,7 @@ def _labels(words: Path, language: str) -> dict[str, dict[str, Any]]:
 
 
 def _ordered(rows: dict[str, dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    for row in sorted(rows.values(), key=lambda r: (r.get("order", 1 << 30))):
+    for row in sorted(rows.values(), key=lambda r: r.get("order", 1 << 30)):
         if row.get("group") is not None and row["group"] not in _FLAGS_AND_COMPONENTS:
             yield row
 

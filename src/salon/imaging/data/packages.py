@@ -7,11 +7,13 @@ import subprocess
 import tarfile
 from pathlib import Path
 
+from salon.errors import Unavailable
+
 ART = ("@iconify-json/fluent-emoji-flat", "1.2.6")
 WORDS = ("emojibase-data", "17.0.0")
 
 
-class PackagesMissing(Exception):
+class PackagesMissing(Unavailable):
     """The packages are not there and npm cannot bring them; the operator's to fix."""
 
 
@@ -39,8 +41,12 @@ def _npm_pack(folder: Path, spec: str) -> None:
     npm = shutil.which("npm")
     if npm is None:
         raise PackagesMissing(f"npm is needed to fetch {spec} into {folder}")
-    done = subprocess.run(  # noqa: S603 - fixed arguments, no shell
-        [npm, "pack", "--silent", spec], cwd=folder, capture_output=True, text=True
+    done = subprocess.run(
+        [npm, "pack", "--silent", spec],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     if done.returncode:
         raise PackagesMissing(f"npm pack {spec} failed: {done.stderr.strip()[-300:]}")

@@ -34,9 +34,7 @@ _HUES = 36
 
 def luminance(rgb: Floats) -> Floats:
     """Rec. 709 luma of (..., 3) colours in 0..1."""
-    result: Floats = (rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)).astype(
-        np.float32
-    )
+    result: Floats = rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)
     return result
 
 
@@ -56,7 +54,8 @@ def hue_chroma(rgb: Floats) -> tuple[Floats, Floats]:
 
 def _distance(hue: Floats, centre: float) -> Floats:
     gap = np.abs((hue - centre + 180.0) % 360.0 - 180.0)
-    return gap.astype(np.float32)
+    result: Floats = gap.astype(np.float32)
+    return result
 
 
 def dominant_hue(rgba: Bytes) -> float | None:
@@ -94,9 +93,11 @@ def _share(rgba: Bytes, hue: float | None) -> Floats:
     alpha = rgba[..., 3].astype(np.float32) / 255.0
     hues, chroma = hue_chroma(rgb)
     if hue is None:
-        return alpha * np.clip((0.35 - chroma) / 0.15, 0.0, 1.0)
+        grey: Floats = alpha * np.clip((0.35 - chroma) / 0.15, 0.0, 1.0)
+        return grey
     near = np.clip((_FAR - _distance(hues, hue)) / (_FAR - _NEAR), 0.0, 1.0)
-    return alpha * near * np.clip((chroma - 0.06) / 0.1, 0.0, 1.0)
+    part: Floats = alpha * near * np.clip((chroma - 0.06) / 0.1, 0.0, 1.0)
+    return part
 
 
 def recolour(rgba: Bytes, colour: str) -> Bytes:
@@ -114,7 +115,9 @@ def recolour(rgba: Bytes, colour: str) -> Bytes:
     # Lighter than the object's own tone: move towards white, half as far.
     lift = np.clip((ratio - 1.0) * 0.5, 0.0, 0.8)[..., None]
     painted = np.where(ratio[..., None] <= 1.0, dark, target + (1.0 - target) * lift)
-    mix = np.where(rgba[..., 3] > 0, share / np.maximum(rgba[..., 3] / 255.0, 1e-3), 0.0)
+    mix = np.where(
+        rgba[..., 3] > 0, share / np.maximum(rgba[..., 3] / 255.0, 1e-3), 0.0
+    )
     mix = np.clip(mix, 0.0, 1.0)[..., None]
     out = rgba.copy()
     out[..., :3] = np.clip((painted * mix + rgb * (1.0 - mix)) * 255.0 + 0.5, 0, 255)

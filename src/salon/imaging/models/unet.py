@@ -101,7 +101,9 @@ class UNet(nn.Module):
         super().__init__()
         a, b, c = channels
         self.time = nn.Sequential(
-            nn.Linear(2 * _FREQUENCIES, condition), nn.SiLU(), nn.Linear(condition, condition)
+            nn.Linear(2 * _FREQUENCIES, condition),
+            nn.SiLU(),
+            nn.Linear(condition, condition),
         )
         self.sentence = nn.Linear(TEXT_WIDTH, condition)
         self.word_sum = nn.Linear(TEXT_WIDTH, condition)
@@ -155,7 +157,9 @@ class UNet(nn.Module):
     ) -> Tensor:
         count = mask.sum(dim=1, keepdim=True).clamp(min=1.0)
         summed = (words * mask.unsqueeze(-1)).sum(dim=1) / count.sqrt()
-        mixed = self.time(time_features(t)) + self.sentence(pooled) + self.word_sum(summed)
+        mixed = (
+            self.time(time_features(t)) + self.sentence(pooled) + self.word_sum(summed)
+        )
         result: Tensor = F.silu(self.mix(F.silu(mixed)))
         return result
 

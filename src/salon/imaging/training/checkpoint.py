@@ -7,7 +7,6 @@ average, both moments of AdamW, the step, the seconds spent and the loss curve.
 from __future__ import annotations
 
 import json
-import os
 from pathlib import Path
 from typing import Any
 
@@ -39,7 +38,7 @@ def save(
     part = path.with_suffix(".part")
     contiguous = {k: v.contiguous().clone() for k, v in tensors.items()}
     save_file(contiguous, part, metadata={"progress": json.dumps(progress)})
-    os.replace(part, path)
+    part.replace(path)
 
 
 def load(

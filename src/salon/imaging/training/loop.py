@@ -118,7 +118,7 @@ def _step(
         group["lr"] = learning_rate(recipe, progress)
     value = loss(model, np.random.default_rng((recipe.seed, progress.step)))
     optimiser.zero_grad(set_to_none=True)
-    value.backward()  # type: ignore[no-untyped-call]
+    value.backward()
     torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.clip)
     optimiser.step()
     # The average of the first steps would remember the random start: warm it up.

@@ -32,7 +32,12 @@ def loss(data: Dataset, batch: int = BATCH) -> Loss:
         pooled, words, mask = data.condition(texts)
         mask = mask * (rng.random(mask.shape) >= WORD_DROP)
         pooled += TEXT_NOISE * rng.standard_normal(pooled.shape, np.float32)
-        words += TEXT_NOISE * rng.standard_normal(words.shape, np.float32)
+        # The prior sums the words over sqrt(n): noise of sqrt(n) on one of them is
+        # noise on the sum, at a sixth of the random numbers.
+        number = np.sqrt(np.maximum(mask.sum(axis=1, keepdims=True), 1.0))
+        words[:, 0] += (TEXT_NOISE * number) * rng.standard_normal(
+            pooled.shape, np.float32
+        )
         target = torch.from_numpy(to_canvas(data.pictures[rows]))
         canvas = model(
             torch.from_numpy(pooled),

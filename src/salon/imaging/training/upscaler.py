@@ -67,9 +67,7 @@ def _spoil(canvas: Tensor, rng: np.random.Generator, max_noise: float) -> Tensor
     n = len(canvas)
     padded = F.pad(canvas, (1, 1, 1, 1), mode="replicate")
     blurred = F.avg_pool2d(padded, 3, stride=1)
-    blur = torch.from_numpy(
-        (rng.random((n, 1, 1, 1)) ** 2 * 0.7).astype(np.float32)
-    )
+    blur = torch.from_numpy((rng.random((n, 1, 1, 1)) ** 2 * 0.7).astype(np.float32))
     strength = (rng.random((n, 1, 1, 1)) ** 2 * max_noise).astype(np.float32)
     noise = strength * rng.standard_normal(tuple(canvas.shape), np.float32)
     return canvas + blur * (blurred - canvas) + torch.from_numpy(noise)
