@@ -17,8 +17,8 @@ from salon.gateway.ports import Accounts
 from salon.ids import token
 from salon.messaging.principal import Principal
 
-GRACE = 10.0
-"""Seconds between a name given and its session registered: the CONNECT deadline."""
+GRACE = 2.0
+"""Seconds from a name given to its session registered (that takes milliseconds)."""
 
 MOST = 10_000
 """Guests at a time; above, newcomers are refused."""

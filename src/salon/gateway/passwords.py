@@ -43,7 +43,9 @@ def check_password(password: str, *, handle: str = "") -> None:
     length = len(unicodedata.normalize("NFC", password))
     if length < SHORTEST:
         raise _refused(
-            "password_short", f"A password has at least {SHORTEST} characters.", SHORTEST
+            "password_short",
+            f"A password has at least {SHORTEST} characters.",
+            SHORTEST,
         )
     if length > LONGEST:
         raise _refused(

@@ -56,11 +56,17 @@ class Accounts(Protocol):
         """Whether no account exists yet."""
 
     async def offer_setup(self, token_hash: str, expires: int) -> bool:
-        """Keep the one setup token, in place of any earlier; False once an account
-        exists."""
+        """Keep the one setup token, in place of any earlier.
 
-    async def setup_offered(self, token_hash: str, now: int) -> bool:
-        """Whether ``set_up`` with this token would succeed now; changes nothing."""
+        False, and nothing is kept, once an account exists.
+        """
+
+    async def check_setup(self, token_hash: str, now: int) -> None:
+        """Whether ``set_up`` with this token would succeed now; changes nothing.
+
+        Raises:
+            Refusal: theirs; ``setup_done`` or ``setup_token_invalid``.
+        """
 
     async def set_up(
         self,
@@ -88,8 +94,12 @@ class Accounts(Protocol):
                 open.
         """
 
-    async def inviter_of(self, token_hash: str, now: int) -> User | None:
-        """Who invites with this token; None if it is unknown, used or over."""
+    async def inviter_of(self, token_hash: str, now: int) -> User:
+        """Who invites with this token.
+
+        Raises:
+            Refusal: theirs; ``invite_unknown``: unknown, used or over.
+        """
 
     async def join(
         self,

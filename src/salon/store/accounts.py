@@ -8,7 +8,8 @@ that it holds on every database and under any interleaving.
 All writes are durable (``Database.write(durable=True)``): the log cannot redo them.
 """
 
-from typing import Any, NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple, TypeVar
 
 from sqlalchemy import (
     Connection,
@@ -26,6 +27,8 @@ from salon.errors import Refusal
 from salon.ids import parse_id, random_id
 from salon.store.database import Database
 from salon.store.schema import credentials, invites, logins, settings, users
+
+T = TypeVar("T")
 
 SETUP_KEY = "setup_token"
 """The row of ``settings`` that holds ``<sha-256 of the token> <expires>``."""
@@ -65,8 +68,8 @@ class SqlAccounts:
     async def offer_setup(self, token_hash: str, expires: int) -> bool:
         return await self._write(_offer_setup, token_hash, expires)
 
-    async def setup_offered(self, token_hash: str, now: int) -> bool:
-        return await self._database.read(_setup_offered, token_hash, now)
+    async def check_setup(self, token_hash: str, now: int) -> None:
+        await self._database.read(_check_setup, token_hash, now)
 
     async def set_up(
         self,
@@ -87,7 +90,7 @@ class SqlAccounts:
         who = parse_id(inviter)
         await self._write(_invite, token_hash, who, now, expires, at_most)
 
-    async def inviter_of(self, token_hash: str, now: int) -> User | None:
+    async def inviter_of(self, token_hash: str, now: int) -> User:
         return await self._database.read(_inviter_of, token_hash, now)
 
     async def join(
@@ -130,7 +133,7 @@ class SqlAccounts:
     async def end_logins(self, user: str) -> list[str]:
         return await self._write(_end_logins, parse_id(user))
 
-    async def _write(self, work: Any, *args: Any) -> Any:
+    async def _write(self, work: Callable[..., T], *args: Any) -> T:
         return await self._database.write(work, *args, durable=True)
 
 
@@ -150,17 +153,26 @@ def _offer_setup(sql: Connection, token_hash: str, expires: int) -> bool:
     return True
 
 
-def _setup_value(sql: Connection, token_hash: str, now: int) -> str | None:
-    """The setting if it holds this token and its time is not over."""
+def _check_setup(sql: Connection, token_hash: str, now: int) -> str:
+    """The value of the setting, if it holds this token and its time is not over."""
+    if _any_user(sql):
+        raise Refusal("setup_done", "This server already has accounts.", status=409)
     value = sql.scalar(select(settings.c.value).where(settings.c.key == SETUP_KEY))
     if value is None:
-        return None
+        raise _setup_token_invalid()
     offered, expires = value.split(" ")
-    return value if offered == token_hash and now < int(expires) else None
+    if offered != token_hash or now >= int(expires):
+        raise _setup_token_invalid()
+    return str(value)
 
 
-def _setup_offered(sql: Connection, token_hash: str, now: int) -> bool:
-    return not _any_user(sql) and _setup_value(sql, token_hash, now) is not None
+def _setup_token_invalid() -> Refusal:
+    return Refusal(
+        "setup_token_invalid",
+        "This setup link is wrong, used or too old; restart the server for a new one.",
+        field="token",
+        status=403,
+    )
 
 
 def _set_up(
@@ -170,20 +182,12 @@ def _set_up(
     secret_hash: str,
     now: int,
 ) -> User:
-    if _any_user(sql):
-        raise Refusal("setup_done", "This server already has accounts.", status=409)
-    value = _setup_value(sql, token_hash, now)
-    used_up = value is not None and sql.execute(
+    value = _check_setup(sql, token_hash, now)
+    used = sql.execute(
         delete(settings).where(settings.c.key == SETUP_KEY, settings.c.value == value)
     )
-    if not used_up or used_up.rowcount != 1:
-        raise Refusal(
-            "setup_token_invalid",
-            "This setup link is wrong, used or too old; restart the server for a new "
-            "one.",
-            field="token",
-            status=403,
-        )
+    if used.rowcount != 1:  # somebody was faster
+        raise _setup_token_invalid()
     return _make_user(sql, person, "admin", secret_hash, now)
 
 
@@ -232,7 +236,7 @@ def _invite(
     sql.execute(insert(invites).values(created=now, expires=expires, **row))
 
 
-def _inviter_of(sql: Connection, token_hash: str, now: int) -> User | None:
+def _inviter_of(sql: Connection, token_hash: str, now: int) -> User:
     query = (
         select(users)
         .join(invites, invites.c.inviter_id == users.c.id)
@@ -244,7 +248,9 @@ def _inviter_of(sql: Connection, token_hash: str, now: int) -> User | None:
         )
     )
     row = sql.execute(query).one_or_none()
-    return None if row is None else _user(row)
+    if row is None:
+        raise _invite_unknown()
+    return _user(row)
 
 
 def _join(
@@ -254,8 +260,7 @@ def _join(
     secret_hash: str,
     now: int,
 ) -> User:
-    if _inviter_of(sql, token_hash, now) is None:
-        raise _invite_unknown()
+    _inviter_of(sql, token_hash, now)
     user = _make_user(sql, person, "member", secret_hash, now)
     used = sql.execute(
         update(invites)
@@ -314,9 +319,7 @@ def _user(row: Row[Any]) -> User:
 def _start_login(
     sql: Connection, user: int, token_hash: str, terminal: str, now: int, expires: int
 ) -> Login:
-    sql.execute(
-        delete(logins).where(logins.c.user_id == user, logins.c.expires <= now)
-    )
+    sql.execute(delete(logins).where(logins.c.user_id == user, logins.c.expires <= now))
     login = random_id(now)
     row = {"id": login, "user_id": user, "token_hash": token_hash}
     times = {"created": now, "last_seen": now, "expires": expires}
@@ -327,9 +330,7 @@ def _start_login(
 
 def _login_of(sql: Connection, token_hash: str, now: int) -> Login | None:
     query = (
-        select(
-            users, logins.c.id.label("login"), logins.c.last_seen, logins.c.expires
-        )
+        select(users, logins.c.id.label("login"), logins.c.last_seen, logins.c.expires)
         .join(logins, logins.c.user_id == users.c.id)
         .where(
             logins.c.token_hash == token_hash,
