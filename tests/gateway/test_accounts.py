@@ -469,6 +469,21 @@ async def test_a_field_of_the_wrong_type_is_refused(
         assert answer.status_code == 422, wrong
 
 
+@pytest.mark.parametrize("field", ["token", "handle", "name", "password"])
+async def test_half_a_character_is_refused(world: World, field: str) -> None:
+    r"""JSON may hold a lone surrogate (``"\ud800"``), which is no text in UTF-8."""
+    body = json.dumps({**account("x" * 43), field: "kettle \ud800 moss"})
+    headers = {"Content-Type": "application/json"}
+    for path in ("setup", "join", "login"):
+        if path == "login" and field in {"token", "name"}:
+            continue
+        answer = await world.browser().post(
+            f"/api/v1/{path}", content=body, headers=headers
+        )
+
+        assert answer.status_code == 422
+
+
 async def test_fields_that_the_server_owns_are_not_taken_from_a_client(
     world: World,
 ) -> None:
