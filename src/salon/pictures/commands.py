@@ -1,7 +1,11 @@
 """What is asked of a picture, as it stands in the log beside chat's commands.
 
-``client_id`` of the three ends is made from the job, so that each can happen once.
+``client_id`` of the three ends is made from the job, so that each can happen once. It
+begins with a character that does not print, which no client id of a person may hold:
+nobody can use up the key of another's picture.
 """
+
+import msgspec
 
 from salon.chat.commands import Command
 from salon.ids import FileId, JobId
@@ -21,6 +25,11 @@ class RequestPicture(Command, frozen=True, kw_only=True, tag="picture"):
     steps: int
     guidance: float
     deadline: int
+
+    def digest(self) -> bytes:
+        """The deadline follows from the time of the try, and is as little asked."""
+        same = msgspec.structs.replace(self, deadline=0)
+        return Command.digest(same)
 
 
 class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
@@ -47,3 +56,8 @@ class CancelPicture(Command, frozen=True, kw_only=True, tag="picture.cancelled")
     """The one who asked (or an admin of the group) wants it no more."""
 
     job: JobId
+
+
+def end_key(job: JobId, end: str) -> str:
+    """The client id of an end; ``end`` is done, failed or cancelled."""
+    return f"\x1e{end}:{job}"
