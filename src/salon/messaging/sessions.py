@@ -1,0 +1,98 @@
+"""A connected client and what it listens to."""
+
+from functools import lru_cache
+from typing import Any
+
+from salon.messaging.channel import Channel
+from salon.messaging.principal import Principal
+from salon.stomp.codec import encode_headers
+from salon.stomp.frames import Version
+
+
+class Session:
+    """One authenticated connection, from CONNECTED until it closes.
+
+    Attributes:
+        id: unguessable; what CONNECTED calls ``session``.
+        principal: who speaks.
+        channel: where its bytes go.
+        version: of STOMP.
+        created: milliseconds since 1970.
+        attributes: for the application, as long as the session lives.
+        subscriptions: by id.
+        queues: user destinations without ``/user``, with who listens to them.
+    """
+
+    __slots__ = (
+        "attributes",
+        "channel",
+        "created",
+        "id",
+        "principal",
+        "queues",
+        "subscriptions",
+        "version",
+    )
+
+    def __init__(
+        self,
+        id_: str,
+        principal: Principal,
+        channel: Channel,
+        version: Version,
+        created: int,
+    ) -> None:
+        self.id = id_
+        self.principal = principal
+        self.channel = channel
+        self.version = version
+        self.created = created
+        self.attributes: dict[str, Any] = {}
+        self.subscriptions: dict[str, Subscription] = {}
+        self.queues: dict[str, tuple[Subscription, ...]] = {}
+
+    @property
+    def remote(self) -> str:
+        """Address of the peer."""
+        return self.channel.handshake.remote
+
+
+class Group:
+    """Subscriptions whose MESSAGE frames are the same, byte for byte.
+
+    Clients of one SDK use the same ids (``sub-0``), so a fan-out to a thousand of them
+    is encoded once.
+    """
+
+    __slots__ = ("start", "version")
+
+    def __init__(self, destination: str, id_: str | None, version: Version) -> None:
+        headers = [("destination", destination)]
+        if id_ is not None:
+            headers.append(("subscription", id_))
+        self.start = b"MESSAGE\n" + encode_headers(headers, version)
+        self.version = version
+
+
+@lru_cache(maxsize=4096)
+def group_of(destination: str, id_: str | None, version: Version) -> Group:
+    """The group of a subscription; equal ones share it as long as it is in use."""
+    return Group(destination, id_, version)
+
+
+class Subscription:
+    """What a session listens to, and under which id.
+
+    Attributes:
+        destination: as the client wrote it, and as its MESSAGEs say it.
+    """
+
+    __slots__ = ("destination", "group", "id", "session")
+
+    def __init__(
+        self, session: Session, id_: str, destination: str, *, named: bool = True
+    ) -> None:
+        self.session = session
+        self.id = id_
+        self.destination = destination
+        self.group = group_of(destination, id_ if named else None, session.version)
