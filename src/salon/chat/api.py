@@ -68,11 +68,6 @@ def router(
     """The routes; ``current`` says who asks, ``progress`` what is being drawn."""
     routes = APIRouter(tags=["chat"])
 
-    @routes.get("/api/v1/users")
-    async def users(request: Request) -> Response:
-        await current(request)
-        return _json({"users": await chat.people()})
-
     @routes.post("/api/v1/conversations", status_code=201)
     async def create(
         request: Request,
