@@ -7,13 +7,16 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from fastapi import Depends, FastAPI, Request
-from fastapi.responses import JSONResponse
+from fastapi import APIRouter, Depends
+from starlette.types import ASGIApp
 
 from salon.clock import ManualClock
-from salon.errors import Refusal
 from salon.gateway.accounts import AccountService, router
 from salon.gateway.auth import COOKIE, Logins
+from salon.gateway.edge import Edge
+from salon.gateway.http import create_app
+from salon.gateway.origins import Origins
+from salon.messaging.channel import ChannelHandler
 from salon.messaging.principal import Principal
 from salon.store.accounts import SqlAccounts
 from salon.store.database import Database
@@ -29,7 +32,7 @@ class World:
     accounts: SqlAccounts
     logins: Logins
     service: AccountService
-    app: FastAPI
+    app: ASGIApp
     revoked: list[str] = field(default_factory=list)
 
     def browser(self, ip: str = "192.0.2.1", scheme: str = "http") -> httpx.AsyncClient:
@@ -71,23 +74,26 @@ async def world_in(folder: Path) -> AsyncIterator[World]:
     accounts = SqlAccounts(database)
     logins = Logins(accounts, clock)
     service = AccountService(accounts, logins, clock)
-    app = FastAPI()
-    app.include_router(router(service, version="1.2.3", guests=True))
+    probe = APIRouter()
 
-    @app.exception_handler(Refusal)
-    async def refused(request: Request, refusal: Refusal) -> JSONResponse:
-        return JSONResponse(refusal.as_json(), refusal.status)
-
-    @app.get("/whoami")
+    @probe.get("/api/v1/whoami")
     async def whoami(who: Principal = Depends(logins.current)) -> list[str]:  # noqa: B008, FAST002
         return [who.id, who.login, *sorted(who.roles)]
 
+    edge = Edge(
+        _no_channels, Origins(["http://salon.test", "https://salon.test"]), clock
+    )
+    app = create_app(edge, [router(service, version="1.2.3", guests=True), probe])
     world = World(path, clock, accounts, logins, service, app)
     logins.on_revoked = world.revoked.append
     try:
         yield world
     finally:
         await database.close()
+
+
+def _no_channels() -> ChannelHandler:
+    raise AssertionError("nobody connects here")
 
 
 def token_of(client: httpx.AsyncClient) -> str:
