@@ -118,6 +118,8 @@ class Acceptor:
 
     def _pause(self, seconds: float) -> None:
         self._loop.remove_reader(self._socket.fileno())
-        self._loop.call_later(
-            seconds, lambda: self._socket.fileno() >= 0 and self.start()
-        )
+        self._loop.call_later(seconds, self._go_on)
+
+    def _go_on(self) -> None:
+        if self._socket.fileno() >= 0:
+            self.start()

@@ -136,7 +136,9 @@ class Request:
         """Note the times of a request whose response has left."""
         m = metrics.request(self.metric_name)
         # A handler that answered inside ``handle`` had no remote part.
-        local_ns = min(self.local_done_ns or self.response_made_ns, self.response_made_ns)
+        local_ns = min(
+            self.local_done_ns or self.response_made_ns, self.response_made_ns
+        )
         m.requests.count += 1
         if self.failed:
             m.errors.count += 1

@@ -64,7 +64,8 @@ class TopicConfig:
         Raises:
             SettingError: theirs; an unknown name or an impossible value.
         """
-        return _parse(type(self), settings, self)
+        parsed: TopicConfig = _parse(type(self), settings, self)
+        return parsed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -195,7 +196,8 @@ class BrokerConfig:
         Raises:
             SettingError: theirs; an unknown name or an impossible value.
         """
-        return _parse(cls, settings, cls())
+        parsed: BrokerConfig = _parse(cls, settings, cls())
+        return parsed
 
     def __post_init__(self) -> None:
         if self.log_flush_policy not in FLUSH_POLICIES:

@@ -162,15 +162,19 @@ class Connection(asyncio.BufferedProtocol):
 
     def resume(self) -> None:
         """Go on reading, first what is here already, unless there is a reason not to."""
-        if self.muted or self.closed or self._owner.stopped:
+        if self._busy():
             return
         if self._pending:
             pending, self._pending = self._pending, bytearray()
             self._take(memoryview(pending))
-        if self._paused and not self.muted and not self.closed:
+        if self._paused and not self._busy():
             self._paused = False
             assert self._transport is not None
             self._transport.resume_reading()
+
+    def _busy(self) -> bool:
+        """There is a reason not to read."""
+        return self.muted or self.closed or self._owner.stopped
 
     def stop(self) -> None:
         """The request queue is full: read nothing."""

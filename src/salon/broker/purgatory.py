@@ -153,9 +153,7 @@ class Purgatory:
     def delayed(self) -> int:
         """Operations that still wait (``NumDelayedOperations``)."""
         live = {id(op) for ops in self._watchers.values() for op in ops}
-        done = {
-            id(op) for ops in self._watchers.values() for op in ops if op.completed
-        }
+        done = {id(op) for ops in self._watchers.values() for op in ops if op.completed}
         return len(live - done)
 
     def close(self) -> None:

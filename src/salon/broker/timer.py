@@ -25,7 +25,7 @@ class TimerTask:
     def __init__(self, deadline_ms: int, callback: Callable[[], None]) -> None:
         self.deadline_ms = deadline_ms
         self.callback = callback
-        self._bucket: _Bucket | None = None
+        self._bucket: Bucket | None = None
 
     def cancel(self) -> None:
         """Forget the task; without effect when it has run already."""
@@ -38,7 +38,7 @@ class TimerTask:
         return self._bucket is not None
 
 
-class _Bucket:
+class Bucket:
     """Tasks whose deadlines share one tick. A dict is a set that keeps its order."""
 
     __slots__ = ("expiry_ms", "tasks")
@@ -57,7 +57,7 @@ class _Wheel:
         self.span_ms = tick_ms * size
         self.current_ms = now_ms - now_ms % tick_ms
         self._timer = timer
-        self._buckets = [_Bucket() for _ in range(size)]
+        self._buckets = [Bucket() for _ in range(size)]
         self._overflow: _Wheel | None = None
 
     def add(self, task: TimerTask) -> bool:
@@ -99,7 +99,7 @@ class Timer:
     """
 
     def __init__(self, now_ms: int, *, tick_ms: int = 1, size: int = 20) -> None:
-        self._due: list[tuple[int, int, _Bucket]] = []
+        self._due: list[tuple[int, int, Bucket]] = []
         self._tie = 0
         self._wheel = _Wheel(tick_ms, size, now_ms, self)
 
@@ -108,7 +108,7 @@ class Timer:
         if not self._wheel.add(task):
             task.callback()
 
-    def schedule(self, bucket: _Bucket) -> None:
+    def schedule(self, bucket: Bucket) -> None:
         """Note when a bucket comes due (called by the wheels)."""
         self._tie += 1
         heapq.heappush(self._due, (bucket.expiry_ms, self._tie, bucket))

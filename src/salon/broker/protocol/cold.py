@@ -36,7 +36,8 @@ def module(key: int, version: int, kind: str) -> ModuleType:
         from kio.index import load_payload_module
         from kio.static.constants import EntityType
 
-        found = load_payload_module(key, version, EntityType[kind])
+        which = EntityType.request if kind == "request" else EntityType.response
+        found = load_payload_module(key, version, which)
         _modules[key, version, kind] = found
     return found
 

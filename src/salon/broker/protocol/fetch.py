@@ -10,6 +10,9 @@ from uuid import UUID
 
 from salon.broker.protocol.primitives import Reader, uvarint
 
+TopicKey = str | UUID
+"""A topic's name before v13, its id from there."""
+
 _HEAD = struct.Struct(">ihi")  # throttle_time_ms, error_code, session_id
 _PARTITION = struct.Struct(">ihqq")
 _I16 = struct.Struct(">h")
@@ -20,7 +23,7 @@ _I64 = struct.Struct(">q")
 class FetchPartition(NamedTuple):
     """One partition that is asked for."""
 
-    index: int
+    partition: int
     current_leader_epoch: int
     fetch_offset: int
     last_fetched_epoch: int
@@ -35,13 +38,13 @@ class FetchRequest(NamedTuple):
     min_bytes: int
     max_bytes: int
     isolation_level: int
-    topics: list[tuple[str | UUID, list[FetchPartition]]]
+    topics: list[tuple[TopicKey, list[FetchPartition]]]
 
 
 class PartitionData(NamedTuple):
     """The answer for one partition; ``records`` are whole or cut batches."""
 
-    index: int
+    partition: int
     error: int
     high_watermark: int = -1
     last_stable_offset: int = -1
@@ -66,7 +69,7 @@ def decode(buffer: memoryview, position: int, version: int) -> FetchRequest:
     if version >= 7:
         r.int32()  # session_id
         r.int32()  # session_epoch
-    topics: list[tuple[str | UUID, list[FetchPartition]]] = []
+    topics: list[tuple[TopicKey, list[FetchPartition]]] = []
     for _ in range(r.array_length(compact=compact)):
         topic = r.uuid() if version >= 13 else r.string(compact=compact)
         count = r.array_length(compact=compact)
@@ -115,7 +118,7 @@ def _skip_forgotten(r: Reader, version: int) -> None:
 
 
 def encode(
-    topics: list[tuple[str | UUID, list[PartitionData]]],
+    topics: list[tuple[TopicKey, list[PartitionData]]],
     version: int,
     *,
     error: int = 0,
@@ -159,7 +162,7 @@ def _length(count: int, *, compact: bool) -> bytes:
 def _write_partition(out: bytearray, data: PartitionData, version: int) -> None:
     """Everything of a partition up to its records."""
     out += _PARTITION.pack(
-        data.index, data.error, data.high_watermark, data.last_stable_offset
+        data.partition, data.error, data.high_watermark, data.last_stable_offset
     )
     if version >= 5:
         out += _I64.pack(data.log_start_offset)

@@ -27,7 +27,7 @@ class BrokerEndpoint(NamedTuple):
 
 class PartitionMetadata(NamedTuple):
     error: int
-    index: int
+    partition: int
     leader: int
     leader_epoch: int
     replicas: tuple[int, ...]
@@ -52,7 +52,7 @@ def decode(buffer: memoryview, position: int, version: int) -> MetadataRequest:
     compact = version >= 9
     r = Reader(buffer, position)
     count = r.array_length(compact=compact)
-    topics: list[tuple[str | None, UUID]] | None = []
+    topics: list[tuple[str | None, UUID]] = []
     for _ in range(count):
         topic_id = r.uuid() if version >= 10 else NO_ID
         if version >= 10:
@@ -62,10 +62,9 @@ def decode(buffer: memoryview, position: int, version: int) -> MetadataRequest:
         topics.append((name, topic_id))
         if compact:
             r.skip_tags()
-    if count == -1 or (version == 0 and count == 0):
-        topics = None  # v0 could not say null
     allow = r.boolean() if version >= 4 else True
-    return MetadataRequest(topics, allow)
+    all_topics = count == -1 or (version == 0 and count == 0)  # v0 had no null
+    return MetadataRequest(None if all_topics else topics, allow)
 
 
 def encode(
@@ -113,7 +112,7 @@ def _write_topic(w: Writer, topic: TopicMetadata, version: int) -> None:
     w.array(len(topic.partitions))
     for p in topic.partitions:
         w.int16(p.error)
-        w.int32(p.index)
+        w.int32(p.partition)
         w.int32(p.leader)
         if version >= 7:
             w.int32(p.leader_epoch)

@@ -26,7 +26,7 @@ class ProduceRequest(NamedTuple):
 class PartitionResponse(NamedTuple):
     """What became of the records of one partition."""
 
-    index: int
+    partition: int
     error: int
     base_offset: int = -1
     log_start_offset: int = -1
@@ -75,7 +75,9 @@ def encode(
             out += _I16.pack(len(raw)) + raw + _I32.pack(len(partitions))
         for p in partitions:
             # log_append_time is -1: timestamps are the producer's (CreateTime).
-            fixed = _PARTITION.pack(p.index, p.error, p.base_offset, -1, p.log_start_offset)
+            fixed = _PARTITION.pack(
+                p.partition, p.error, p.base_offset, -1, p.log_start_offset
+            )
             out += fixed if version >= 5 else fixed[:-8]
             if version >= 8:
                 out += _errors(p.message, compact=compact)

@@ -1,0 +1,148 @@
+"""Making and removing topics, one change after another.
+
+Files first, registry second: a crash between the two leaves folders that the same
+request, sent again, takes over. Removal is the other way round.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from concurrent.futures import Executor
+from typing import Any
+
+from salon.broker.errors import ApiError, Code
+from salon.broker.log.manager import LogManager
+from salon.broker.log.partition_log import PartitionLog
+from salon.broker.replicas import ReplicaManager
+from salon.broker.topics import Topic, Topics
+
+
+class Admin:
+    """Changes the set of topics.
+
+    Args:
+        topics: the registry.
+        logs: their files.
+        replicas: their partitions.
+        executor: where the disk is waited for.
+    """
+
+    def __init__(
+        self,
+        topics: Topics,
+        logs: LogManager,
+        replicas: ReplicaManager,
+        executor: Executor,
+    ) -> None:
+        self._topics = topics
+        self._logs = logs
+        self._replicas = replicas
+        self._executor = executor
+        self._changing = asyncio.Lock()
+
+    async def create(
+        self,
+        name: str,
+        partitions: int,
+        settings: Mapping[str, str] | None = None,
+        *,
+        validate_only: bool = False,
+    ) -> Topic:
+        """Make a topic.
+
+        Raises:
+            ApiError: theirs; it exists, or its name, partitions or settings are wrong.
+        """
+        async with self._changing:
+            if self._topics.get(name) is not None:
+                raise ApiError(Code.TOPIC_ALREADY_EXISTS, f"topic {name!r} exists")
+            topic = self._topics.describe(name, partitions, settings or {})
+            if not validate_only:
+                await self._lead(topic, 0)
+            return topic
+
+    async def ensure(
+        self, name: str, partitions: int, settings: Mapping[str, str] | None = None
+    ) -> Topic:
+        """The topic of that name, made if it is not there.
+
+        Raises:
+            ApiError: theirs; its name is impossible.
+        """
+        known = self._topics.get(name)
+        if known is not None:
+            return known
+        try:
+            return await self.create(name, partitions, settings)
+        except ApiError as error:
+            known = self._topics.get(name)
+            if error.code is Code.TOPIC_ALREADY_EXISTS and known is not None:
+                return known
+            raise
+
+    async def add_partitions(
+        self, name: str, count: int, *, validate_only: bool = False
+    ) -> None:
+        """Grow a topic to ``count`` partitions.
+
+        Raises:
+            ApiError: theirs; unknown topic, or fewer than there are.
+        """
+        async with self._changing:
+            topic = self._existing(name)
+            if count <= topic.partitions:
+                raise ApiError(
+                    Code.INVALID_PARTITIONS,
+                    f"topic {name!r} has {topic.partitions} partitions already",
+                )
+            grown = self._topics.describe(name, count, topic.settings, topic.id)
+            if not validate_only:
+                await self._lead(grown, topic.partitions)
+
+    async def delete(self, name: str) -> None:
+        """Remove a topic and its records.
+
+        Raises:
+            ApiError: theirs; unknown, or internal.
+        """
+        async with self._changing:
+            topic = self._existing(name)
+            if topic.internal:
+                raise ApiError(
+                    Code.INVALID_TOPIC_EXCEPTION, f"topic {name!r} is internal"
+                )
+            await self._in_executor(self._topics.remove, topic)
+            keys = [(name, index) for index in range(topic.partitions)]
+            for key in keys:
+                await self._replicas.remove(key)
+            await self._in_executor(self._logs.delete, keys)
+
+    def _existing(self, name: str) -> Topic:
+        topic = self._topics.get(name)
+        if topic is None:
+            raise ApiError(Code.UNKNOWN_TOPIC_OR_PARTITION, f"no topic {name!r}")
+        return topic
+
+    async def _lead(self, topic: Topic, first: int) -> None:
+        """Make the partitions from ``first`` on, then register and lead them."""
+        indexes = range(first, topic.partitions)
+
+        def make() -> list[PartitionLog]:
+            return [
+                self._logs.open(topic.name, topic.id, index, topic.config)
+                for index in indexes
+            ]
+
+        try:
+            logs = await self._in_executor(make)
+            for index, log in zip(indexes, logs, strict=True):
+                self._replicas.add(topic, index, log)
+            await self._in_executor(self._topics.register, topic)
+        except OSError as error:
+            raise ApiError(
+                Code.KAFKA_STORAGE_ERROR, f"topic {topic.name!r}: {error.strerror}"
+            ) from error
+
+    async def _in_executor(self, call: Callable[..., Any], *args: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(
+            self._executor, call, *args
+        )

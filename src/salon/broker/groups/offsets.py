@@ -1,0 +1,176 @@
+"""Committed offsets and group states: in memory, and in ``__consumer_offsets``.
+
+A commit is answered when its record is acknowledged as acks=all would be. The topic is
+read once at start; its newest record of a key holds.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+
+from salon.broker.errors import ApiError, Code
+from salon.broker.groups.records import (
+    Committed,
+    GroupKey,
+    GroupState,
+    OffsetKey,
+    read_committed,
+    read_group,
+    read_key,
+    write_committed,
+    write_group,
+    write_key,
+)
+from salon.broker.log import batch as batches
+from salon.broker.replicas import Appended, ReplicaManager
+from salon.broker.topics import OFFSETS_TOPIC
+from salon.clock import Clock
+
+COMMIT_TIMEOUT_MS = 5_000
+"""Kafka's ``offsets.commit.timeout.ms``."""
+
+Done = Callable[[Code], None]
+TopicPartition = tuple[str, int]
+
+
+class Offsets:
+    """What is kept about groups.
+
+    Args:
+        replicas: of this broker.
+        partitions: of ``__consumer_offsets``.
+        clock: wall time of commits.
+    """
+
+    def __init__(self, replicas: ReplicaManager, partitions: int, clock: Clock) -> None:
+        self._replicas = replicas
+        self._partitions = partitions
+        self._clock = clock
+        self._committed: dict[str, dict[TopicPartition, Committed]] = {}
+
+    def partition_for(self, group: str) -> int:
+        """Where a group's records go: Java's ``String.hashCode`` modulo partitions."""
+        value = 0
+        for unit in memoryview(group.encode("utf-16-le")).cast("H"):
+            value = (31 * value + unit) & 0xFFFFFFFF
+        signed = value - (1 << 32) if value >= 1 << 31 else value
+        positive = 0 if signed == -(1 << 31) else abs(signed)
+        return positive % self._partitions
+
+    # --- reading ---
+
+    def get(self, group: str) -> Mapping[TopicPartition, Committed]:
+        return self._committed.get(group, {})
+
+    def groups(self) -> Iterable[str]:
+        return self._committed.keys()
+
+    def load(self) -> dict[str, GroupState]:
+        """Read ``__consumer_offsets``.
+
+        Returns:
+            The newest state of every group.
+        """
+        states: dict[str, GroupState] = {}
+        for index in range(self._partitions):
+            partition = self._replicas.partitions.get((OFFSETS_TOPIC, index))
+            if partition is None:
+                continue
+            log = partition.log
+            for batch, data in log.batches(log.start_offset, log.end.offset):
+                if not batch.is_control:
+                    for record in batches.records(data, batch):
+                        self._apply(record.key, record.value, states)
+        return states
+
+    def _apply(
+        self, key: bytes | None, value: bytes | None, states: dict[str, GroupState]
+    ) -> None:
+        parsed = read_key(key) if key else None
+        if isinstance(parsed, OffsetKey):
+            kept = self._committed.setdefault(parsed.group, {})
+            topic_partition = (parsed.topic, parsed.partition)
+            if value is None:
+                kept.pop(topic_partition, None)
+            else:
+                kept[topic_partition] = read_committed(value)
+            if not kept:
+                del self._committed[parsed.group]
+        elif isinstance(parsed, GroupKey):
+            if value is None:
+                states.pop(parsed.group, None)
+            else:
+                states[parsed.group] = read_group(value)
+
+    # --- writing ---
+
+    def commit(
+        self, group: str, offsets: Mapping[TopicPartition, Committed], done: Done
+    ) -> None:
+        """Keep ``offsets`` and call ``done`` when they are safe."""
+        records: list[tuple[bytes | None, bytes | None]] = [
+            (write_key(OffsetKey(group, *tp)), write_committed(value))
+            for tp, value in offsets.items()
+        ]
+
+        def kept(code: Code) -> None:
+            if code is Code.NONE:
+                self._committed.setdefault(group, {}).update(offsets)
+            done(code)
+
+        self._write(group, records, kept)
+
+    def store(self, group: str, state: GroupState | None, done: Done) -> None:
+        """Keep the state of a group, or a tombstone."""
+        value = None if state is None else write_group(state)
+        self._write(group, [(write_key(GroupKey(group)), value)], done)
+
+    def forget(self, group: str, done: Done) -> None:
+        """Remove a group's offsets and state."""
+        offsets = self._committed.pop(group, {})
+        records: list[tuple[bytes | None, bytes | None]] = [
+            (write_key(OffsetKey(group, *tp)), None) for tp in offsets
+        ]
+        records.append((write_key(GroupKey(group)), None))
+        self._write(group, records, done)
+
+    def forget_topic(self, topic: str) -> None:
+        """The topic is gone: so are the offsets in it."""
+        for group, kept in list(self._committed.items()):
+            gone = [tp for tp in kept if tp[0] == topic]
+            if gone:
+                for tp in gone:
+                    del kept[tp]
+                self._write(
+                    group,
+                    [(write_key(OffsetKey(group, *tp)), None) for tp in gone],
+                    lambda _: None,
+                )
+
+    def _write(
+        self, group: str, records: list[tuple[bytes | None, bytes | None]], done: Done
+    ) -> None:
+        key = (OFFSETS_TOPIC, self.partition_for(group))
+        data = batches.build(records, self._clock.now_ms())
+        appended = self._replicas.append(key, data, acks=-1)
+        self._replicas.wait_for_acks(
+            [appended], COMMIT_TIMEOUT_MS, lambda: done(_as_commit_error(appended))
+        )
+
+    def check_metadata(self, metadata: str | None, limit: int) -> str:
+        """A commit's metadata.
+
+        Raises:
+            ApiError: theirs; longer than ``offset.metadata.max.bytes``.
+        """
+        text = metadata or ""
+        if len(text.encode()) > limit:
+            raise ApiError(Code.OFFSET_METADATA_TOO_LARGE)
+        return text
+
+
+def _as_commit_error(appended: Appended) -> Code:
+    """The codes that clients of the coordinator understand and try again."""
+    if appended.error in (Code.REQUEST_TIMED_OUT, Code.UNKNOWN_TOPIC_OR_PARTITION):
+        return Code.COORDINATOR_NOT_AVAILABLE
+    if appended.error is Code.KAFKA_STORAGE_ERROR:
+        return Code.NOT_COORDINATOR
+    return appended.error

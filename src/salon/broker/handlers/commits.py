@@ -1,0 +1,156 @@
+"""OffsetCommit (8) and OffsetFetch (9): how far a group has come."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from salon.broker.channel import Request
+from salon.broker.errors import ApiError, Code
+from salon.broker.groups.records import Committed
+from salon.broker.handlers import answers
+from salon.broker.handlers.context import Context
+from salon.broker.protocol.cold import make
+from salon.clock import SystemClock
+
+_BATCHED_FROM = 8  # OffsetFetch asks for several groups at once (KIP-709)
+
+
+def offset_commit(context: Context, request: Request) -> None:
+    """Keep offsets; answered when they are safe."""
+    asked = answers.decode(request)
+    refused: dict[tuple[str, int], Code] = {}
+    accepted: dict[tuple[str, int], Committed] = {}
+    try:
+        context.groups.check_commit(
+            asked.group_id,
+            asked.generation_id_or_member_epoch,
+            asked.member_id,
+            getattr(asked, "group_instance_id", None),
+        )
+        _sort(context, asked, accepted, refused)
+    except ApiError as error:
+        code = error.code
+        refused = {
+            (topic.name, p.partition_index): code
+            for topic in asked.topics
+            for p in topic.partitions
+        }
+
+    def answer(code: Code) -> None:
+        results = dict.fromkeys(accepted, code) | refused
+        _respond(request, asked, results)
+
+    if accepted:
+        context.groups.offsets.commit(asked.group_id, accepted, answer)
+    else:
+        answer(Code.NONE)
+
+
+def _sort(
+    context: Context,
+    asked: Any,
+    accepted: dict[tuple[str, int], Committed],
+    refused: dict[tuple[str, int], Code],
+) -> None:
+    """What can be kept, and what cannot and why."""
+    now = SystemClock().now_ms()
+    limit = context.config.offset_metadata_max_bytes
+    for topic in asked.topics:
+        for p in topic.partitions:
+            key = (topic.name, p.partition_index)
+            if key not in context.replicas.partitions:
+                refused[key] = Code.UNKNOWN_TOPIC_OR_PARTITION
+                continue
+            try:
+                text = context.groups.offsets.check_metadata(
+                    p.committed_metadata, limit
+                )
+            except ApiError as error:
+                refused[key] = error.code
+                continue
+            epoch = getattr(p, "committed_leader_epoch", -1)
+            accepted[key] = Committed(p.committed_offset, epoch, text, now)
+
+
+def _respond(
+    request: Request, asked: Any, results: Mapping[tuple[str, int], Code]
+) -> None:
+    schema = answers.schema(request)
+    request.failed = any(results.values())
+    topics = [
+        make(
+            schema.OffsetCommitResponseTopic,
+            name=topic.name,
+            partitions=[
+                make(
+                    schema.OffsetCommitResponsePartition,
+                    partition_index=p.partition_index,
+                    error_code=results[topic.name, p.partition_index],
+                )
+                for p in topic.partitions
+            ],
+        )
+        for topic in asked.topics
+    ]
+    answers.respond(request, topics=topics)
+
+
+def offset_fetch(context: Context, request: Request) -> None:
+    """What a group has committed; -1 where it has not."""
+    asked = answers.decode(request)
+    schema = answers.schema(request)
+    if request.header.api_version < _BATCHED_FROM:
+        topics = _committed(
+            context,
+            asked.group_id,
+            asked.topics,
+            schema.OffsetFetchResponseTopic,
+            schema.OffsetFetchResponsePartition,
+        )
+        answers.respond(request, topics=topics, error_code=Code.NONE)
+        return
+    groups = [
+        make(
+            schema.OffsetFetchResponseGroup,
+            group_id=group.group_id,
+            topics=_committed(
+                context,
+                group.group_id,
+                group.topics,
+                schema.OffsetFetchResponseTopics,
+                schema.OffsetFetchResponsePartitions,
+            ),
+            error_code=Code.NONE,
+        )
+        for group in asked.groups
+    ]
+    answers.respond(request, groups=groups)
+
+
+def _committed(
+    context: Context, group_id: str, topics: Any, topic_class: Any, partition_class: Any
+) -> list[Any]:
+    """Entities for the partitions asked for; for all committed ones when None."""
+    kept = context.groups.offsets.get(group_id)
+    if topics is None:
+        wanted: dict[str, list[int]] = {}
+        for topic, index in kept:
+            wanted.setdefault(topic, []).append(index)
+    else:
+        wanted = {topic.name: list(topic.partition_indexes) for topic in topics}
+    found = []
+    for topic, indexes in wanted.items():
+        partitions = []
+        for index in indexes:
+            committed = kept.get((topic, index)) or Committed(-1, -1, "", -1)
+            partitions.append(
+                make(
+                    partition_class,
+                    partition_index=index,
+                    committed_offset=committed.offset,
+                    committed_leader_epoch=committed.leader_epoch,
+                    metadata=committed.metadata,
+                    error_code=Code.NONE,
+                )
+            )
+        found.append(make(topic_class, name=topic, partitions=partitions))
+    return found

@@ -1,0 +1,25 @@
+"""What the handlers share: the parts of one broker."""
+
+from dataclasses import dataclass
+
+from salon.broker.admin import Admin
+from salon.broker.config import BrokerConfig
+from salon.broker.groups.coordinator import GroupCoordinator
+from salon.broker.metrics import Metrics
+from salon.broker.replicas import ReplicaManager
+from salon.broker.topics import Topics
+
+
+@dataclass
+class Context:
+    """Parts of the broker, and the address that clients are told."""
+
+    config: BrokerConfig
+    cluster_id: str
+    host: str
+    port: int
+    topics: Topics
+    admin: Admin
+    replicas: ReplicaManager
+    groups: GroupCoordinator
+    metrics: Metrics

@@ -1,0 +1,105 @@
+"""DescribeConfigs (32) and DescribeCluster (60)."""
+
+from dataclasses import fields
+from typing import Any
+
+from salon.broker.channel import Request
+from salon.broker.errors import Code
+from salon.broker.handlers import answers
+from salon.broker.handlers.context import Context
+from salon.broker.protocol.cold import make
+
+_TOPIC = 2
+_BROKER = 4
+_FROM_TOPIC = 1
+_FROM_BROKER = 4
+_DEFAULT = 5
+_TYPES = {"bool": 1, "str": 2, "int": 5}  # BOOLEAN, STRING, LONG
+_NO_OPERATIONS = -(2**31)
+
+
+def describe_configs(context: Context, request: Request) -> None:
+    """Settings of topics and of this broker."""
+    asked = answers.decode(request)
+    schema = answers.schema(request)
+
+    def one(resource: Any) -> Any:
+        kind, name = resource.resource_type, resource.resource_name
+        code, message = Code.NONE, None
+        config: Any = None
+        own: Any = ()
+        if kind == _TOPIC:
+            topic = context.topics.get(name)
+            if topic is None:
+                code, message = Code.UNKNOWN_TOPIC_OR_PARTITION, f"no topic {name!r}"
+            else:
+                config, own = topic.config, topic.settings
+        elif kind == _BROKER and name in ("", str(context.config.broker_id)):
+            config = context.config
+        else:
+            code, message = Code.INVALID_REQUEST, f"no resource {kind}, {name!r}"
+        keys = resource.configuration_keys
+        entries = [] if config is None else _entries(schema, config, own, keys)
+        return make(
+            schema.DescribeConfigsResult,
+            error_code=code,
+            error_message=message,
+            resource_type=kind,
+            resource_name=name,
+            configs=entries,
+        )
+
+    answers.respond(request, results=[one(resource) for resource in asked.resources])
+
+
+def _entries(schema: Any, config: Any, own: Any, keys: Any) -> list[Any]:
+    entries = []
+    for field in fields(config):
+        name = field.metadata["name"]
+        if keys and name not in keys:
+            continue
+        value = getattr(config, field.name)
+        is_default = value == field.default
+        if name in own:
+            source = _FROM_TOPIC
+        else:
+            source = _DEFAULT if is_default else _FROM_BROKER
+        kind = field.type if isinstance(field.type, str) else field.type.__name__
+        entries.append(
+            make(
+                schema.DescribeConfigsResourceResult,
+                name=name,
+                value=str(value).lower() if isinstance(value, bool) else str(value),
+                read_only=True,
+                is_default=is_default,
+                config_source=source,
+                is_sensitive=False,
+                synonyms=(),
+                config_type=_TYPES.get(kind, 0),
+                documentation=field.metadata["doc"],
+            )
+        )
+    return entries
+
+
+def describe_cluster(context: Context, request: Request) -> None:
+    """Who is in the cluster: this broker, which is also the controller."""
+    schema = answers.schema(request)
+    node = context.config.broker_id
+    broker = make(
+        schema.DescribeClusterBroker,
+        broker_id=node,
+        host=context.host,
+        port=context.port,
+        rack=None,
+        is_fenced=False,
+    )
+    answers.respond(
+        request,
+        error_code=Code.NONE,
+        error_message=None,
+        cluster_id=context.cluster_id,
+        controller_id=node,
+        brokers=[broker],
+        cluster_authorized_operations=_NO_OPERATIONS,
+    )

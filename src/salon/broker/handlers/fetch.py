@@ -1,0 +1,67 @@
+"""Fetch (1): read, or wait until there is something to read."""
+
+from salon.broker.channel import Request
+from salon.broker.errors import Code
+from salon.broker.handlers.context import Context
+from salon.broker.protocol import fetch, versions
+from salon.broker.protocol.fetch import FetchRequest, PartitionData
+from salon.broker.replicas import FetchQuery
+
+KEY = versions.FETCH
+
+
+def handle(context: Context, request: Request) -> None:
+    """Answer at once if enough is there, something is wrong, or nobody waits."""
+    header = request.header
+    request.metric_name = "FetchConsumer"
+    asked = fetch.decode(request.frame, header.body, header.api_version)
+    queries = _queries(context, asked)
+    max_bytes = min(asked.max_bytes, context.config.fetch_max_bytes)
+
+    def send(answers: list[PartitionData]) -> None:
+        request.failed = any(a.error for a in answers)
+        parts, size = fetch.encode(_by_topic(asked, answers), header.api_version)
+        request.respond(*parts, size=size)
+
+    answers, size, urgent = context.replicas.read(queries, max_bytes)
+    if urgent or not queries or asked.max_wait_ms <= 0 or size >= asked.min_bytes:
+        send(answers)
+        return
+    context.replicas.wait_for_data(
+        queries,
+        asked.min_bytes,
+        asked.max_wait_ms,
+        lambda: send(context.replicas.read(queries, max_bytes)[0]),
+    )
+
+
+def _queries(context: Context, asked: FetchRequest) -> list[FetchQuery]:
+    """Every partition asked for, in order, with what is known about it."""
+    queries = []
+    for named, partitions in asked.topics:
+        if isinstance(named, str):
+            topic, unknown = context.topics.get(named), Code.UNKNOWN_TOPIC_OR_PARTITION
+        else:
+            topic, unknown = context.topics.by_id(named), Code.UNKNOWN_TOPIC_ID
+        for wanted in partitions:
+            if topic is None:
+                queries.append(FetchQuery(wanted, None, unknown))
+                continue
+            partition = context.replicas.partitions.get((topic.name, wanted.partition))
+            queries.append(
+                FetchQuery(wanted, partition, Code.UNKNOWN_TOPIC_OR_PARTITION)
+            )
+    return queries
+
+
+def _by_topic(
+    asked: FetchRequest, answers: list[PartitionData]
+) -> list[tuple[fetch.TopicKey, list[PartitionData]]]:
+    """``answers`` grouped as the request was."""
+    topics = []
+    position = 0
+    for named, partitions in asked.topics:
+        stop = position + len(partitions)
+        topics.append((named, answers[position:stop]))
+        position = stop
+    return topics

@@ -1,0 +1,67 @@
+"""From API key to what is done: the dispatch is the documentation.
+
+(``KafkaApis.handle``.) A handler answers through ``request.respond`` once, at once or
+later; one that has to wait for the disk is a coroutine.
+"""
+
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+from salon.broker.channel import Request
+from salon.broker.handlers import (
+    api_versions,
+    commits,
+    describe,
+    fetch,
+    groups,
+    offsets,
+    produce,
+    producers,
+    topics,
+)
+from salon.broker.handlers.context import Context
+from salon.broker.handlers.metadata import Metadata
+from salon.broker.protocol import versions
+
+Handler = Callable[[Context, Request], Coroutine[Any, Any, None] | None]
+
+HANDLERS: dict[int, Handler] = {
+    versions.PRODUCE: produce.handle,
+    versions.FETCH: fetch.handle,
+    versions.LIST_OFFSETS: offsets.list_offsets,
+    versions.OFFSET_COMMIT: commits.offset_commit,
+    versions.OFFSET_FETCH: commits.offset_fetch,
+    versions.FIND_COORDINATOR: groups.find_coordinator,
+    versions.JOIN_GROUP: groups.join_group,
+    versions.HEARTBEAT: groups.heartbeat,
+    versions.LEAVE_GROUP: groups.leave_group,
+    versions.SYNC_GROUP: groups.sync_group,
+    versions.DESCRIBE_GROUPS: groups.describe_groups,
+    versions.LIST_GROUPS: groups.list_groups,
+    versions.API_VERSIONS: api_versions.handle,
+    versions.CREATE_TOPICS: topics.create_topics,
+    versions.DELETE_TOPICS: topics.delete_topics,
+    versions.INIT_PRODUCER_ID: producers.init_producer_id,
+    versions.OFFSET_FOR_LEADER_EPOCH: offsets.offset_for_leader_epoch,
+    versions.DESCRIBE_CONFIGS: describe.describe_configs,
+    versions.CREATE_PARTITIONS: topics.create_partitions,
+    versions.DELETE_GROUPS: groups.delete_groups,
+    versions.DESCRIBE_CLUSTER: describe.describe_cluster,
+}
+
+
+class Apis:
+    """Sends each request to its handler.
+
+    Args:
+        context: the broker's parts.
+    """
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._metadata = Metadata(context)
+
+    def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        if request.header.api_key == versions.METADATA:
+            return self._metadata.handle(request)
+        return HANDLERS[request.header.api_key](self._context, request)

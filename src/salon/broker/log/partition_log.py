@@ -1,0 +1,477 @@
+"""The log of one partition: segments, offsets, and what of it is on the platter.
+
+(``UnifiedLog``.) Vocabulary: the *log end offset* is the offset of the next record; the
+*flushed offset* is the end of what a power cut cannot take; the *high watermark* is the
+end of what consumers may see and lives one level up, in ``replicas``.
+
+One thread, the broker's loop, appends and reads. Only ``Flush.run`` runs elsewhere; it
+touches nothing but file descriptors that ``begin_flush`` handed to it.
+"""
+
+import logging
+import os
+import struct
+from bisect import bisect_right
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+from salon.broker.config import TopicConfig
+from salon.broker.errors import ApiError, Code, StorageFailed
+from salon.broker.log import batch as batches
+from salon.broker.log import checkpoints
+from salon.broker.log.batch import Batch, Record
+from salon.broker.log.producers import Producers
+from salon.broker.log.recovery import recover
+from salon.broker.log.segment import Segment, file_name
+from salon.broker.log.tail_cache import TailCache
+
+log = logging.getLogger(__name__)
+
+FLUSHED_OFFSET = "flushed-offset"
+_OFFSET = struct.Struct(">q")
+_MAX_RELATIVE = 2**31 - 1
+_INDEX_MAX_POSITION = 2**31 - 1
+
+
+class LogOffset(NamedTuple):
+    """An offset and where its batch begins (``LogOffsetMetadata``)."""
+
+    offset: int
+    segment: int
+    position: int
+
+
+class Slice(NamedTuple):
+    """What a read found: whole batches, save perhaps the last, and their size."""
+
+    start: LogOffset
+    parts: tuple[bytes | memoryview, ...]
+    size: int
+
+
+class Flush:
+    """One fdatasync of everything appended before it was begun."""
+
+    __slots__ = ("_checkpoint_fd", "_fds", "_folder", "end", "segments")
+
+    def __init__(
+        self,
+        end: LogOffset,
+        segments: list[Segment],
+        folder: Path | None,
+        checkpoint_fd: int,
+    ) -> None:
+        self.end = end
+        self.segments = segments
+        self._fds = [segment.fd for segment in segments]
+        self._folder = folder
+        self._checkpoint_fd = checkpoint_fd
+
+    def run(self) -> None:
+        """Flush; blocks for a disk's time, so call it in a thread.
+
+        Raises:
+            OSError: ours; what the kernel said. Never try again: after a failed fsync
+                the pages may be marked clean, and a second one would lie.
+        """
+        for fd in self._fds:
+            os.fdatasync(fd)
+        if self._folder is not None:
+            checkpoints.sync_folder(self._folder)
+        # Noted after the data is safe, and not flushed itself: an older note is only
+        # more careful.
+        os.pwrite(self._checkpoint_fd, _OFFSET.pack(self.end.offset), 0)
+
+
+class PartitionLog:
+    """One partition's records.
+
+    Args:
+        folder: ``<data>/<topic>-<partition>``; made if missing.
+        config: of the topic.
+        cache_bytes: newest bytes kept in memory.
+        clean: whether the last shutdown was clean, so that nothing needs checking.
+        recovery_point: an offset below which all is known to be flushed.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        config: TopicConfig,
+        *,
+        cache_bytes: int = 1 << 20,
+        clean: bool = False,
+        recovery_point: int = 0,
+    ) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.config = config
+        self.producers = Producers()
+        self.failure: str | None = None
+        self.damaged_at: int | None = None
+        self._cache = TailCache(cache_bytes)
+        self._checkpoint_fd = os.open(
+            folder / FLUSHED_OFFSET, os.O_RDWR | os.O_CREAT, 0o644
+        )
+        self._unsynced_folder = False
+        self.epochs = checkpoints.read_epochs(folder / checkpoints.LEADER_EPOCHS)
+        self.segments = self._open_segments()
+        if not self.epochs:
+            self._begin_epoch(0, self.segments[0].base_offset)
+        self.start_offset = self.segments[0].base_offset
+        flushed = max(recovery_point, self._noted_flushed_offset())
+        if clean:
+            self._load(flushed)
+        else:
+            self._recover(flushed)
+        self.flushed = self.end
+
+    # --- opening ---
+
+    def _open_segments(self) -> list[Segment]:
+        interval = self.config.index_interval_bytes
+        bases = sorted(int(path.stem) for path in self.folder.glob("*.log"))
+        if not bases:
+            self._unsynced_folder = True
+        return [Segment(self.folder, base, interval) for base in bases or [0]]
+
+    def _noted_flushed_offset(self) -> int:
+        data = os.pread(self._checkpoint_fd, _OFFSET.size, 0)
+        return _OFFSET.unpack(data)[0] if len(data) == _OFFSET.size else 0
+
+    def _load(self, flushed: int) -> None:
+        """After a clean shutdown: only the end has to be found."""
+        last = self.segments[-1]
+        next_offset = last.base_offset
+        position = last.index.last_position
+        for at, batch in last.scan(position):
+            next_offset = batch.last_offset + 1
+            position = at + batch.size
+        if position != last.size:
+            log.warning("%s: not closed cleanly after all", self.folder.name)
+            self._recover(flushed)
+            return
+        self.end = LogOffset(next_offset, last.base_offset, last.size)
+        self._restore_producers(next_offset)
+
+    def _restore_producers(self, up_to: int) -> None:
+        """Producer states from the newest usable snapshot and the log after it."""
+        start = self._load_snapshot()
+        for segment in self.segments:
+            following = segment.base_offset + _MAX_RELATIVE
+            if following > start:
+                found = segment.find(max(start, segment.base_offset))
+                for _, batch in segment.scan(found[0]) if found else ():
+                    if start <= batch.base_offset < up_to:
+                        self.producers.update(batch)
+
+    def _load_snapshot(self) -> int:
+        """Offset up to which the loaded snapshot reaches."""
+        for path in sorted(self.folder.glob("*.snapshot"), reverse=True):
+            if self.producers.load(path):
+                return int(path.stem)
+            log.warning(
+                "%s: producer snapshot %s is broken", self.folder.name, path.name
+            )
+        return self.start_offset
+
+    def _recover(self, flushed: int) -> None:
+        """After a crash: check everything from the segment of the flushed offset on."""
+        for path in self.folder.glob("*.snapshot"):
+            if int(path.stem) > flushed:
+                path.unlink()
+        self.producers = Producers()
+        first = max(
+            bisect_right([s.base_offset for s in self.segments], flushed) - 1, 0
+        )
+        snapshot = self._load_snapshot()
+        for segment in self.segments[:first]:
+            for _, batch in segment.scan(0):
+                if batch.base_offset >= snapshot:
+                    self.producers.update(batch)
+        self._check_segments(first, snapshot, flushed)
+        for segment in self.segments[first:]:
+            os.fdatasync(segment.fd)
+            segment.unsynced = False
+
+    def _check_segments(self, first: int, snapshot: int, flushed: int) -> None:
+        next_offset = self.segments[first].base_offset
+
+        def found(batch: Batch) -> None:
+            if batch.base_offset >= snapshot:
+                self.producers.update(batch)
+
+        for i, segment in enumerate(self.segments[first:], first):
+            if segment.base_offset < next_offset:
+                break
+            result = recover(segment, max(next_offset, segment.base_offset), found)
+            next_offset = max(next_offset, result.next_offset)
+            self.end = LogOffset(next_offset, segment.base_offset, result.end)
+            if not result.whole:
+                self._stop_at(i, result.end, next_offset, flushed)
+                return
+
+    def _stop_at(self, i: int, position: int, offset: int, flushed: int) -> None:
+        """Unsound from here: cut a torn tail, or stop at damage."""
+        segment = self.segments[i]
+        name = f"{self.folder.name}: {segment.path.name}"
+        if offset < flushed:
+            self.damaged_at = offset
+            self.failure = (
+                f"{name} is damaged at byte {position}: records from offset {offset} to "
+                f"at least {flushed - 1} were flushed and cannot be read; the partition "
+                "is readable up to there and takes no new records"
+            )
+            log.error(self.failure)
+            return
+        cut = segment.size - position
+        cut += sum(later.size for later in self.segments[i + 1 :])
+        log.warning("%s: %d bytes of a torn tail cut at offset %d", name, cut, offset)
+        segment.truncate(position)
+        for later in self.segments[i + 1 :]:
+            later.delete()
+        del self.segments[i + 1 :]
+
+    # --- appending ---
+
+    @property
+    def active(self) -> Segment:
+        return self.segments[-1]
+
+    def append(self, data: memoryview, batch: Batch, leader_epoch: int = 0) -> Batch:
+        """Write a checked batch at the end, giving it its offsets.
+
+        Args:
+            data: the batch; its base offset and leader epoch are written into it.
+            batch: its header.
+            leader_epoch: of this broker's leadership.
+
+        Returns:
+            The header as it is now.
+
+        Raises:
+            StorageFailed: ours; nothing was written.
+        """
+        if self.failure is not None:
+            raise StorageFailed(self.failure)
+        base = self.end.offset
+        self._roll_if_full(len(data), base + batch.last_offset_delta)
+        batches.assign(data, base, leader_epoch)
+        if not self.epochs or self.epochs[-1][0] < leader_epoch:
+            self._begin_epoch(leader_epoch, base)
+        batch = batch._replace(base_offset=base, leader_epoch=leader_epoch)
+        segment = self.active
+        segment.append(data, batch.last_offset, batch.max_timestamp)
+        self.end = LogOffset(batch.last_offset + 1, segment.base_offset, segment.size)
+        self._cache.add(data, batch)
+        self.producers.update(batch)
+        return batch
+
+    def _begin_epoch(self, epoch: int, start: int) -> None:
+        self.epochs.append((epoch, start))
+        try:
+            path = self.folder / checkpoints.LEADER_EPOCHS
+            checkpoints.write_epochs(path, self.epochs)
+        except OSError as error:
+            self.epochs.pop()
+            raise StorageFailed(f"{self.folder.name}: {error.strerror}") from error
+
+    def _roll_if_full(self, size: int, last_offset: int) -> None:
+        active = self.active
+        if active.size and (
+            active.size + size > self.config.segment_bytes
+            or last_offset - active.base_offset > _MAX_RELATIVE
+            or active.size + size > _INDEX_MAX_POSITION
+        ):
+            self.roll()
+
+    def roll(self) -> None:
+        """Close the active segment and begin the next.
+
+        Raises:
+            StorageFailed: ours; the active segment stays.
+        """
+        try:
+            segment = Segment(
+                self.folder, self.end.offset, self.config.index_interval_bytes
+            )
+            self.save_producers()
+        except OSError as error:
+            raise StorageFailed(f"{self.folder.name}: {error.strerror}") from error
+        self.active.seal()
+        self.segments.append(segment)
+        self._unsynced_folder = True
+        self.end = LogOffset(self.end.offset, segment.base_offset, 0)
+
+    def fail(self, reason: str) -> None:
+        """The disk lost something that it had taken: no more records."""
+        if self.failure is None:
+            self.failure = f"{self.folder.name}: {reason}"
+            log.error("no more records: %s", self.failure)
+
+    # --- flushing ---
+
+    @property
+    def needs_flush(self) -> bool:
+        return self.flushed.offset < self.end.offset and self.failure is None
+
+    def begin_flush(self) -> Flush:
+        """What has to be synced for everything appended so far to be safe."""
+        unsynced = [segment for segment in self.segments if segment.unsynced]
+        for segment in unsynced:
+            segment.unsynced = False
+        folder = self.folder if self._unsynced_folder else None
+        self._unsynced_folder = False
+        return Flush(self.end, unsynced, folder, self._checkpoint_fd)
+
+    def end_flush(self, flush: Flush) -> None:
+        """``flush`` has run: what it covers is safe."""
+        if flush.end.offset > self.flushed.offset:
+            self.flushed = flush.end
+
+    # --- reading ---
+
+    def read(
+        self, offset: int, max_bytes: int, limit: LogOffset, *, at_least_one: bool
+    ) -> Slice:
+        """Batches from the one that holds ``offset``, none at or beyond ``limit``.
+
+        Args:
+            offset: between the start offset and the end.
+            max_bytes: size of the answer.
+            limit: the high watermark, or the end.
+            at_least_one: give the first batch even if it alone is larger, because a
+                consumer that gets nothing would ask for the same for ever.
+
+        Raises:
+            ApiError: theirs; OFFSET_OUT_OF_RANGE.
+        """
+        if not self.start_offset <= offset <= self.end.offset:
+            raise ApiError(
+                Code.OFFSET_OUT_OF_RANGE,
+                f"offset {offset}; {self.start_offset} to {self.end.offset} are here",
+            )
+        if offset >= limit.offset:
+            return Slice(limit, (), 0)
+        cached = self._cache.read(
+            offset, limit.offset, max_bytes, at_least_one=at_least_one
+        )
+        if cached is not None:
+            parts, size = cached
+            return Slice(LogOffset(offset, -1, -1), tuple(parts), size)
+        return self._read_file(offset, max_bytes, limit, at_least_one=at_least_one)
+
+    def _read_file(
+        self, offset: int, max_bytes: int, limit: LogOffset, *, at_least_one: bool
+    ) -> Slice:
+        first = max(bisect_right([s.base_offset for s in self.segments], offset) - 1, 0)
+        for segment in self.segments[first:]:
+            if segment.base_offset > limit.segment:
+                break
+            found = segment.find(offset)
+            if found is None:
+                continue  # its last batches were cut or compacted away
+            position, batch = found
+            end = (
+                limit.position if segment.base_offset == limit.segment else segment.size
+            )
+            size = min(max_bytes, end - position)
+            if size < batch.size:
+                if not at_least_one:
+                    break
+                size = min(batch.size, end - position)
+            start = LogOffset(batch.base_offset, segment.base_offset, position)
+            data = segment.read(position, size)
+            return Slice(start, (data,), len(data)) if data else Slice(start, (), 0)
+        return Slice(LogOffset(offset, -1, -1), (), 0)
+
+    def batches(self, start: int, end: int) -> Iterator[tuple[Batch, memoryview]]:
+        """Whole batches that begin in [start, end): for the broker's own topics."""
+        for segment in self.segments:
+            for position, batch in segment.scan(0):
+                if batch.base_offset >= end:
+                    return
+                if batch.last_offset >= start:
+                    yield batch, memoryview(segment.read(position, batch.size))
+
+    def find_timestamp(self, timestamp: int, end: int) -> Record | None:
+        """The first record before ``end`` that is as young as ``timestamp``.
+
+        In a batch whose codec only clients know, the batch's first record stands for
+        all of it: never too late, at most a batch too early.
+        """
+        for segment in self.segments:
+            if segment is not self.active and segment.max_timestamp < timestamp:
+                continue
+            found = segment.find(segment.time_index.lookup(timestamp))
+            for position, batch in segment.scan(found[0]) if found else ():
+                if batch.base_offset >= end:
+                    return None
+                if batch.max_timestamp >= timestamp:
+                    return _first_since(segment, position, batch, timestamp)
+        return None
+
+    def epoch_end(self, epoch: int) -> tuple[int, int]:
+        """The largest known epoch up to ``epoch``, and the offset at which it ended."""
+        found = -1
+        for known, start in self.epochs:
+            if known > epoch:
+                return (found, start) if found >= 0 else (-1, -1)
+            found = known
+        return (found, self.end.offset) if found == epoch else (-1, -1)
+
+    # --- ending ---
+
+    def delete_old(self, now_ms: int) -> int:
+        """Drop whole segments that retention no longer wants, oldest first.
+
+        Args:
+            now_ms: wall-clock milliseconds, as in the records.
+
+        Returns:
+            How many segments went.
+        """
+        deleted = 0
+        total = sum(segment.size for segment in self.segments)
+        # What is not flushed yet may be in a running flush: it stays for now.
+        flushed = self.flushed.offset
+        while len(self.segments) > 1 and self.segments[1].base_offset <= flushed:
+            oldest = self.segments[0]
+            by_size = 0 <= self.config.retention_bytes <= total - oldest.size
+            age = now_ms - oldest.max_timestamp
+            by_age = 0 <= self.config.retention_ms < age and oldest.max_timestamp >= 0
+            if not (by_size or by_age):
+                break
+            total -= oldest.size
+            del self.segments[0]
+            self.start_offset = self.segments[0].base_offset
+            oldest.delete()
+            deleted += 1
+        return deleted
+
+    def save_producers(self) -> None:
+        """Write a producer snapshot for the end of the log, keeping the newest two."""
+        old = sorted(self.folder.glob("*.snapshot"))
+        if len(self.producers) or old:
+            self.producers.save(self.folder / file_name(self.end.offset, ".snapshot"))
+            for path in old[:-1]:
+                path.unlink()
+
+    def close(self) -> None:
+        for segment in self.segments:
+            segment.close()
+        os.close(self._checkpoint_fd)
+
+
+def _first_since(
+    segment: Segment, position: int, batch: Batch, timestamp: int
+) -> Record:
+    data = memoryview(segment.read(position, batch.size))
+    try:
+        for record in batches.records(data, batch):
+            if record.timestamp >= timestamp:
+                return record
+    except ValueError:
+        pass  # a codec that only clients know
+    return Record(batch.base_offset, batch.base_timestamp, None, None)

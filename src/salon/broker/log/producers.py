@@ -1,0 +1,167 @@
+"""Idempotent producers: what each has written last, so that a retry writes nothing.
+
+(KIP-98, ``ProducerStateManager``.) Per producer id: its epoch and the last five batches.
+A batch that equals one of those is a retry, answered with the old offset; one that does
+not follow the last is refused; a lower epoch is a zombie. Five is what a client may have
+in flight.
+
+Snapshots are Kafka's ``.snapshot`` files (version 1). As there, a snapshot remembers
+only the last batch of a producer; the log after it restores the others.
+"""
+
+import struct
+from collections import deque
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from crc32c import crc32c
+
+from salon.broker.errors import ApiError, Code
+from salon.broker.log.batch import NO_PRODUCER, Batch
+from salon.broker.log.checkpoints import write_atomically
+
+REMEMBERED = 5
+_HEAD = struct.Struct(">hI")
+_COUNT = struct.Struct(">i")
+_ENTRY = struct.Struct(">qhiqiqiq")
+
+
+class Written(NamedTuple):
+    """A batch as its producer numbered it."""
+
+    first_sequence: int
+    last_sequence: int
+    base_offset: int
+    last_offset: int
+
+
+class _Producer:
+    __slots__ = ("batches", "epoch", "timestamp")
+
+    def __init__(self, epoch: int) -> None:
+        self.epoch = epoch
+        self.timestamp = -1
+        self.batches: deque[Written] = deque(maxlen=REMEMBERED)
+
+
+class Producers:
+    """The idempotent producers of one partition."""
+
+    def __init__(self) -> None:
+        self._producers: dict[int, _Producer] = {}
+
+    def __len__(self) -> int:
+        return len(self._producers)
+
+    def check(self, batch: Batch) -> int | None:
+        """Whether ``batch`` may be appended.
+
+        Returns:
+            The base offset it got the first time, if it is a retry; otherwise None.
+
+        Raises:
+            ApiError: theirs; a zombie's epoch, or a gap in the sequence.
+        """
+        known = self._producers.get(batch.producer_id)
+        if batch.producer_id == NO_PRODUCER or known is None:
+            return None
+        if batch.producer_epoch < known.epoch:
+            raise ApiError(
+                Code.INVALID_PRODUCER_EPOCH,
+                f"producer {batch.producer_id} has epoch {known.epoch} now, "
+                f"this is {batch.producer_epoch}",
+            )
+        if batch.producer_epoch > known.epoch:
+            if batch.base_sequence != 0:
+                raise _out_of_order(batch, 0)
+            return None
+        for written in known.batches:
+            if (
+                written.first_sequence == batch.base_sequence
+                and written.last_sequence == batch.last_sequence
+            ):
+                return written.base_offset
+        if known.batches:
+            following = (known.batches[-1].last_sequence + 1) & 0x7FFFFFFF
+            if batch.base_sequence != following:
+                raise _out_of_order(batch, following)
+        return None
+
+    def update(self, batch: Batch) -> None:
+        """``batch`` is in the log."""
+        if batch.producer_id == NO_PRODUCER or batch.is_control:
+            return
+        known = self._producers.get(batch.producer_id)
+        if known is None or known.epoch != batch.producer_epoch:
+            known = self._producers[batch.producer_id] = _Producer(batch.producer_epoch)
+        known.timestamp = batch.max_timestamp
+        known.batches.append(
+            Written(
+                batch.base_sequence,
+                batch.last_sequence,
+                batch.base_offset,
+                batch.last_offset,
+            )
+        )
+
+    def expire(self, before_ms: int) -> None:
+        """Forget producers whose last batch is older than ``before_ms``."""
+        old = [p for p, known in self._producers.items() if known.timestamp < before_ms]
+        for producer_id in old:
+            del self._producers[producer_id]
+
+    def save(self, path: Path) -> None:
+        """Write Kafka's snapshot file."""
+        body = bytearray(_COUNT.pack(len(self._producers)))
+        for producer_id, known in self._producers.items():
+            last = known.batches[-1]
+            body += _ENTRY.pack(
+                producer_id,
+                known.epoch,
+                last.last_sequence,
+                last.last_offset,
+                last.last_offset - last.base_offset,
+                known.timestamp,
+                -1,  # coordinator epoch
+                -1,  # no open transaction
+            )
+        # The CRC covers everything after itself.
+        write_atomically(path, _HEAD.pack(1, crc32c(body)) + bytes(body))
+
+    def load(self, path: Path) -> bool:
+        """Read a snapshot; false when it cannot be used, and nothing is changed."""
+        data = path.read_bytes()
+        if len(data) < _HEAD.size + _COUNT.size:
+            return False
+        version, crc = _HEAD.unpack_from(data)
+        body = data[_HEAD.size :]
+        if version != 1 or crc32c(body) != crc:
+            return False
+        self._restore(_ENTRY.iter_unpack(body[_COUNT.size :]))
+        return True
+
+    def _restore(self, entries: Iterable[tuple[int, ...]]) -> None:
+        for (
+            producer_id,
+            epoch,
+            last_sequence,
+            last_offset,
+            delta,
+            timestamp,
+            *_,
+        ) in entries:
+            known = self._producers[producer_id] = _Producer(epoch)
+            known.timestamp = timestamp
+            first = (last_sequence - delta) & 0x7FFFFFFF
+            known.batches.append(
+                Written(first, last_sequence, last_offset - delta, last_offset)
+            )
+
+
+def _out_of_order(batch: Batch, expected: int) -> ApiError:
+    return ApiError(
+        Code.OUT_OF_ORDER_SEQUENCE_NUMBER,
+        f"producer {batch.producer_id} sent sequence {batch.base_sequence}, "
+        f"{expected} follows",
+    )

@@ -1,0 +1,371 @@
+"""Partitions as clients see them: append and acknowledge, fetch and wait.
+
+(``Partition`` and ``ReplicaManager``.) The *high watermark* is the end of what consumers
+may see. With ``flush.policy=group`` it is the flushed offset: a record that a power cut
+can remove is shown to nobody, and acks=all waits in the produce purgatory until the
+high watermark has passed it. With ``flush.policy=none`` it is the log end offset, as in
+Kafka with one replica. With more replicas it will be the smallest of theirs; everything
+else here stays.
+
+A move of the high watermark completes what waits for it, once per turn of the loop
+however many appends came in that turn.
+"""
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Executor
+
+from salon.broker.config import GROUP
+from salon.broker.errors import ApiError, Code, StorageFailed
+from salon.broker.log import batch as batches
+from salon.broker.log.flusher import GroupFlusher
+from salon.broker.log.partition_log import LogOffset, PartitionLog
+from salon.broker.metrics import Metrics
+from salon.broker.protocol.fetch import FetchPartition, PartitionData
+from salon.broker.protocol.produce import PartitionResponse
+from salon.broker.purgatory import DelayedOperation, Purgatory
+from salon.broker.topics import Topic
+
+Key = tuple[str, int]
+
+
+class Partition:
+    """The leader's view of one partition."""
+
+    __slots__ = ("flusher", "index", "key", "leader_epoch", "log", "topic")
+
+    def __init__(
+        self, topic: Topic, index: int, log: PartitionLog, flusher: GroupFlusher
+    ) -> None:
+        self.topic = topic
+        self.index = index
+        self.key = (topic.name, index)
+        self.log = log
+        self.flusher = flusher
+        self.leader_epoch = log.epochs[-1][0] if log.epochs else 0
+
+    @property
+    def group_flushed(self) -> bool:
+        return self.log.config.flush_policy == GROUP
+
+    @property
+    def high_watermark(self) -> LogOffset:
+        """End of what consumers may see."""
+        log = self.log
+        return log.flushed if self.group_flushed else log.end
+
+    def check_epoch(self, epoch: int) -> None:
+        """Compare a client's idea of the leader epoch with ours (KIP-320).
+
+        Raises:
+            ApiError: theirs; it is behind, or knows more than we do.
+        """
+        if 0 <= epoch < self.leader_epoch:
+            raise ApiError(Code.FENCED_LEADER_EPOCH)
+        if epoch > self.leader_epoch:
+            raise ApiError(Code.UNKNOWN_LEADER_EPOCH)
+
+
+class Appended:
+    """What became of the records of one partition; ``required`` is what acks=all needs."""
+
+    __slots__ = ("base_offset", "error", "message", "partition", "required")
+
+    def __init__(self, partition: Partition | None) -> None:
+        self.partition = partition
+        self.error = Code.NONE
+        self.message: str | None = None
+        self.base_offset = -1
+        self.required = -1
+
+    def fail(self, code: Code, message: str | None = None) -> "Appended":
+        self.error = code
+        self.message = message
+        self.base_offset = -1
+        return self
+
+    def response(self, index: int) -> PartitionResponse:
+        start = self.partition.log.start_offset if self.partition else -1
+        return PartitionResponse(
+            index, self.error, self.base_offset, start, self.message
+        )
+
+
+class DelayedProduce(DelayedOperation):
+    """Waits until every appended partition's high watermark has passed its records."""
+
+    def __init__(
+        self, delay_ms: int, appended: list[Appended], done: Callable[[], None]
+    ) -> None:
+        super().__init__(delay_ms)
+        self._pending = [a for a in appended if a.error is Code.NONE]
+        self._done = done
+
+    def try_complete(self) -> bool:
+        still = []
+        for each in self._pending:
+            assert each.partition is not None
+            log = each.partition.log
+            if each.partition.high_watermark.offset >= each.required:
+                continue
+            if log.failure is not None:
+                each.fail(Code.KAFKA_STORAGE_ERROR, log.failure)
+            else:
+                still.append(each)
+        self._pending = still
+        return not still and self.force_complete()
+
+    def on_complete(self) -> None:
+        for each in self._pending:
+            each.fail(Code.REQUEST_TIMED_OUT, "the records are not flushed yet")
+        self._done()
+
+
+class FetchQuery:
+    """One partition of a Fetch: the request's part, or why it cannot be read."""
+
+    __slots__ = ("error", "partition", "wanted")
+
+    def __init__(
+        self, wanted: FetchPartition, partition: Partition | None, error: Code
+    ) -> None:
+        self.wanted = wanted
+        self.partition = partition
+        self.error = error
+
+
+class DelayedFetch(DelayedOperation):
+    """Waits until ``min_bytes`` can be read; what is read is decided on completion."""
+
+    def __init__(
+        self,
+        delay_ms: int,
+        min_bytes: int,
+        queries: list[FetchQuery],
+        done: Callable[[], None],
+        on_expired: Callable[[], None],
+    ) -> None:
+        super().__init__(delay_ms)
+        self._min_bytes = min_bytes
+        self._done = done
+        self._on_expired = on_expired
+        self._starts = [
+            (q.partition, q.wanted.fetch_offset, q.partition.high_watermark)
+            for q in queries
+            if q.partition is not None
+        ]
+
+    def try_complete(self) -> bool:
+        available = 0
+        for partition, offset, start in self._starts:
+            end = partition.high_watermark
+            if partition.log.failure is not None and end.offset <= offset:
+                continue
+            if end.offset <= offset:
+                continue
+            if end.segment != start.segment or offset != start.offset:
+                return self.force_complete()  # whole segments, or of unknown size
+            available += end.position - start.position
+            if available >= self._min_bytes:
+                return self.force_complete()
+        return False
+
+    def on_complete(self) -> None:
+        self._done()
+
+    def on_expiration(self) -> None:
+        self._on_expired()
+
+
+class ReplicaManager:
+    """Appends to and fetches from the partitions of this broker.
+
+    Args:
+        produce_purgatory: where acks=all waits.
+        fetch_purgatory: where fetches wait.
+        executor: for flushes.
+        metrics: of the broker.
+    """
+
+    def __init__(
+        self,
+        produce_purgatory: Purgatory,
+        fetch_purgatory: Purgatory,
+        executor: Executor,
+        metrics: Metrics,
+    ) -> None:
+        self.partitions: dict[Key, Partition] = {}
+        self._produce_purgatory = produce_purgatory
+        self._fetch_purgatory = fetch_purgatory
+        self._executor = executor
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self._moved: dict[Key, None] = {}
+        self._messages_in = metrics.meter("MessagesInPerSec")
+        self._bytes_in = metrics.meter("BytesInPerSec")
+        self._bytes_out = metrics.meter("BytesOutPerSec")
+        self._failed_produce = metrics.meter("FailedProduceRequestsPerSec")
+        self._expired_fetches = metrics.meter("ExpiresPerSec,fetcherType=consumer")
+        metrics.gauge("PartitionCount", lambda: len(self.partitions))
+        metrics.gauge("LeaderCount", lambda: len(self.partitions))
+        metrics.gauge(
+            "OfflineReplicaCount",
+            lambda: sum(p.log.failure is not None for p in self.partitions.values()),
+        )
+
+    # --- which partitions ---
+
+    def add(self, topic: Topic, index: int, log: PartitionLog) -> Partition:
+        """Lead a partition from now on."""
+        key = (topic.name, index)
+        flusher = GroupFlusher(
+            log,
+            self._executor,
+            lambda: self._high_watermark_moved(key),
+            self._metrics.histogram("LogFlushRateAndTimeMs"),
+        )
+        partition = self.partitions[key] = Partition(topic, index, log, flusher)
+        return partition
+
+    async def remove(self, key: Key) -> None:
+        """Stop leading a partition; what waits on it is answered."""
+        partition = self.partitions.pop(key)
+        partition.log.failure = "the topic is deleted"
+        await partition.flusher.idle()
+        self._high_watermark_moved(key)
+
+    # --- produce ---
+
+    def append(
+        self, key: Key, data: memoryview | None, *, acks: int, zstd: bool = True
+    ) -> Appended:
+        """Check and append what a producer sent for one partition; never raises."""
+        partition = self.partitions.get(key)
+        appended = Appended(partition)
+        if partition is None:
+            return appended.fail(Code.UNKNOWN_TOPIC_OR_PARTITION)
+        try:
+            self._append(partition, appended, data or memoryview(b""), zstd=zstd)
+        except ApiError as error:
+            appended.fail(error.code, error.message)
+        except StorageFailed as error:
+            appended.fail(Code.KAFKA_STORAGE_ERROR, str(error))
+        if appended.error is not Code.NONE:
+            self._failed_produce.count += 1
+        return appended
+
+    def _append(
+        self, partition: Partition, appended: Appended, data: memoryview, *, zstd: bool
+    ) -> None:
+        log = partition.log
+        batch = batches.check(data, log.config.max_message_bytes, zstd=zstd)
+        if batch.producer_id >= 0:
+            before = log.producers.check(batch)
+            if before is not None:
+                # A retry: the same answer again, once the first copy is safe.
+                appended.base_offset = before
+                appended.required = before + batch.record_count
+                return
+        batch = log.append(data, batch, partition.leader_epoch)
+        appended.base_offset = batch.base_offset
+        appended.required = batch.base_offset + batch.record_count
+        self._messages_in.count += batch.record_count
+        self._bytes_in.count += batch.size
+        if partition.group_flushed:
+            partition.flusher.request()
+        else:
+            self._high_watermark_moved(partition.key)
+
+    def wait_for_acks(
+        self, appended: list[Appended], timeout_ms: int, done: Callable[[], None]
+    ) -> None:
+        """Call ``done`` once all of ``appended`` are acknowledged or timed out."""
+        keys = [a.partition.key for a in appended if a.partition is not None]
+        operation = DelayedProduce(timeout_ms, appended, done)
+        self._produce_purgatory.try_complete_else_watch(operation, keys)
+
+    # --- fetch ---
+
+    def read(
+        self, queries: list[FetchQuery], max_bytes: int
+    ) -> tuple[list[PartitionData], int, bool]:
+        """Read what is there now.
+
+        Returns:
+            One answer per query, their bytes, and whether there is a reason to answer
+            at once (an error).
+        """
+        answers = []
+        total = 0
+        urgent = False
+        for query in queries:
+            left = max_bytes - total
+            data = self._read(query, left, first=total == 0)
+            total += data.size
+            urgent = urgent or data.error != 0
+            answers.append(data)
+        self._bytes_out.count += total
+        return answers, total, urgent
+
+    def _read(self, query: FetchQuery, left: int, *, first: bool) -> PartitionData:
+        wanted, partition = query.wanted, query.partition
+        if partition is None:
+            return PartitionData(wanted.partition, query.error)
+        log = partition.log
+        end = partition.high_watermark
+        try:
+            partition.check_epoch(wanted.current_leader_epoch)
+            found = log.read(
+                wanted.fetch_offset,
+                max(0, min(wanted.max_bytes, left)),
+                end,
+                at_least_one=first,
+            )
+        except ApiError as error:
+            return PartitionData(
+                wanted.partition, error.code, end.offset, end.offset, log.start_offset
+            )
+        except OSError as error:
+            log.fail(f"cannot read: {error.strerror}")
+            return PartitionData(wanted.partition, Code.KAFKA_STORAGE_ERROR)
+        return PartitionData(
+            wanted.partition,
+            Code.NONE,
+            end.offset,
+            end.offset,
+            log.start_offset,
+            found.parts,
+            found.size,
+        )
+
+    def wait_for_data(
+        self,
+        queries: list[FetchQuery],
+        min_bytes: int,
+        max_wait_ms: int,
+        done: Callable[[], None],
+    ) -> None:
+        """Call ``done`` once ``min_bytes`` can be read or ``max_wait_ms`` are over."""
+        operation = DelayedFetch(
+            max_wait_ms, min_bytes, queries, done, self._expired_fetches.mark
+        )
+        keys = [q.partition.key for q in queries if q.partition is not None]
+        self._fetch_purgatory.try_complete_else_watch(operation, keys)
+
+    # --- events ---
+
+    def _high_watermark_moved(self, key: Key) -> None:
+        if not self._moved:
+            self._loop.call_soon(self._complete_moved)
+        self._moved[key] = None
+
+    def _complete_moved(self) -> None:
+        moved, self._moved = self._moved, {}
+        for key in moved:
+            self._produce_purgatory.check_and_complete(key)
+            self._fetch_purgatory.check_and_complete(key)
+
+    async def flush_all(self) -> None:
+        """Wait until every partition is on the platter."""
+        for partition in list(self.partitions.values()):
+            await partition.flusher.idle()

@@ -1,0 +1,298 @@
+"""The broker: its parts, put together, started and stopped.
+
+``Broker.open`` runs one on the current loop (tests, studies); ``salon broker`` runs one
+as a process. The order of a start is Kafka's: lock the folder, open the logs, bind the
+port, and only then serve. The order of a stop: accept nothing, finish what is being
+handled, flush, checkpoint, note that it was clean.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from functools import partial
+from typing import Any, Self
+
+from salon.broker.acceptor import Acceptor
+from salon.broker.admin import Admin
+from salon.broker.channel import Request, RequestChannel
+from salon.broker.config import BrokerConfig, parse_address
+from salon.broker.groups.coordinator import GroupCoordinator
+from salon.broker.groups.offsets import Offsets
+from salon.broker.handler_pool import HandlerPool
+from salon.broker.handlers.context import Context
+from salon.broker.handlers.table import Apis
+from salon.broker.log.folder import DataFolder
+from salon.broker.log.manager import LogManager
+from salon.broker.metrics import Metrics
+from salon.broker.processor import Processor
+from salon.broker.protocol import cold
+from salon.broker.purgatory import Purgatory
+from salon.broker.replicas import ReplicaManager
+from salon.broker.timer import Bucket, Timer
+from salon.broker.topics import OFFSETS_TOPIC, Topics
+from salon.clock import Clock, SystemClock
+
+log = logging.getLogger(__name__)
+
+_WARM_AFTER_S = 0.5
+"""kio's schemas are loaded when the first clients have had their Metadata."""
+_CLOSE_GRACE_S = 1.0
+
+
+class LoopTimer(Timer):
+    """Timing wheels that the loop wakes when their next bucket comes due."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._handle: asyncio.TimerHandle | None = None
+        self._wake_ms = -1
+        super().__init__(self.now_ms())
+
+    def now_ms(self) -> int:
+        return int(self._loop.time() * 1000)
+
+    def schedule(self, bucket: Bucket) -> None:
+        super().schedule(bucket)
+        self._arm()
+
+    def _arm(self) -> None:
+        due = self.next_expiry_ms()
+        if due is None or (self._handle is not None and self._wake_ms <= due):
+            return
+        if self._handle is not None:
+            self._handle.cancel()
+        self._wake_ms = due
+        self._handle = self._loop.call_at((due + 1) / 1000, self._wake)
+
+    def _wake(self) -> None:
+        self._handle = None
+        self.advance(self.now_ms())
+        self._arm()
+
+    def close(self) -> None:
+        if self._handle is not None:
+            self._handle.cancel()
+
+
+class Broker:
+    """One broker. Make it with ``start`` or ``open``.
+
+    Args:
+        config: its settings.
+        clock: wall time, for records that the broker writes and for retention.
+    """
+
+    def __init__(self, config: BrokerConfig, clock: Clock | None = None) -> None:
+        self.config = config
+        self.metrics = Metrics()
+        self._clock = clock or SystemClock()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._closed = False
+
+    @classmethod
+    @asynccontextmanager
+    async def open(
+        cls, config: BrokerConfig, clock: Clock | None = None
+    ) -> AsyncIterator[Self]:
+        """A running broker on this loop, stopped cleanly at the end."""
+        broker = cls(config, clock)
+        await broker.start()
+        try:
+            yield broker
+        finally:
+            await broker.close()
+
+    async def start(self) -> None:
+        """Recover the logs, open the port, serve.
+
+        Raises:
+            StartupError: theirs; the folder or the address cannot be had.
+        """
+        config = self.config
+        loop = asyncio.get_running_loop()
+        self._folder = DataFolder(config.folder, config.broker_id)
+        try:
+            self._assemble(loop)
+            self._listen()
+        except BaseException:
+            self._folder.unlock()
+            raise
+        every = config.log_flush_offset_checkpoint_interval_ms / 1000
+        self._tasks = [
+            loop.create_task(self._repeat(every, self._checkpoint)),
+            loop.create_task(
+                self._repeat(
+                    config.log_retention_check_interval_ms / 1000, self._retain
+                )
+            ),
+            loop.create_task(self._warm()),
+        ]
+
+    def _assemble(self, loop: asyncio.AbstractEventLoop) -> None:
+        config, metrics = self.config, self.metrics
+        self._executor = ThreadPoolExecutor(config.num_io_threads, "salon-broker-io")
+        self._timer = LoopTimer(loop)
+        now_ms = self._timer.now_ms
+        self.purgatories = {
+            name: Purgatory(name, self._timer, now_ms)
+            for name in ("Produce", "Fetch", "Rebalance")
+        }
+        for name, purgatory in self.purgatories.items():
+            tag = f"delayedOperation={name}"
+            metrics.gauge(f"PurgatorySize,{tag}", partial(getattr, purgatory, "size"))
+            metrics.gauge(
+                f"NumDelayedOperations,{tag}", partial(getattr, purgatory, "delayed")
+            )
+        self.replicas = ReplicaManager(
+            self.purgatories["Produce"],
+            self.purgatories["Fetch"],
+            self._executor,
+            metrics,
+        )
+        self.topics = Topics(config.folder, config.topic_defaults)
+        self._open_logs()
+        offsets_topic = self.topics.get(OFFSETS_TOPIC)
+        offsets = Offsets(
+            self.replicas,
+            offsets_topic.partitions
+            if offsets_topic is not None
+            else config.offsets_topic_num_partitions,
+            self._clock,
+        )
+        self.groups = GroupCoordinator(
+            config,
+            offsets,
+            self.purgatories["Rebalance"],
+            self._timer,
+            now_ms,
+            self._clock,
+        )
+        self.groups.load()
+
+    def _open_logs(self) -> None:
+        clean = self._folder.take_clean_mark()
+        self._logs = LogManager(
+            self.config.folder,
+            clean=clean,
+            cache_bytes=self.config.log_read_cache_bytes,
+        )
+        for topic in self.topics.all():
+            for index in range(topic.partitions):
+                opened = self._logs.open(topic.name, topic.id, index, topic.config)
+                self.replicas.add(topic, index, opened)
+
+    def _listen(self) -> None:
+        config = self.config
+        self._pool = HandlerPool(config.num_io_threads, self._handle, self.metrics)
+        self.channel = RequestChannel(config.queued_max_requests, self._pool.wake)
+        self.metrics.gauge("RequestQueueSize", lambda: len(self.channel))
+        self.processors = [
+            Processor(
+                number, self.channel, config.socket_request_max_bytes, self.metrics
+            )
+            for number in range(config.num_network_threads)
+        ]
+        host, port = config.listener
+        self._acceptor = Acceptor(
+            host,
+            port,
+            self.processors,
+            backlog=config.socket_listen_backlog_size,
+            send_buffer_bytes=config.socket_send_buffer_bytes,
+            receive_buffer_bytes=config.socket_receive_buffer_bytes,
+        )
+        self.host, self.port = self._acceptor.host, self._acceptor.port
+        told_host, told_port = self.host, self.port
+        if config.advertised_listeners:
+            told_host, told_port = parse_address(
+                "advertised.listeners", config.advertised_listeners
+            )
+        admin = Admin(self.topics, self._logs, self.replicas, self._executor)
+        context = Context(
+            config,
+            self._folder.cluster_id,
+            told_host,
+            told_port or self.port,
+            self.topics,
+            admin,
+            self.replicas,
+            self.groups,
+            self.metrics,
+        )
+        self.admin = admin
+        self._apis = Apis(context)
+        self._pool.serve(self.channel)
+        self._acceptor.start()
+
+    def _handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
+        return self._apis.handle(request)
+
+    # --- upkeep ---
+
+    async def _repeat(self, seconds: float, job: Callable[[], Awaitable[None]]) -> None:
+        while True:
+            await asyncio.sleep(seconds)
+            try:
+                await job()
+            except Exception:
+                log.exception("upkeep failed; it is tried again")
+
+    async def _checkpoint(self) -> None:
+        """Flush everything, then note how far it is flushed."""
+        await self.replicas.flush_all()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, self._logs.checkpoint)
+
+    async def _retain(self) -> None:
+        now = self._clock.now_ms()
+        for partition in list(self.replicas.partitions.values()):
+            partition.log.producers.expire(now - self.config.producer_id_expiration_ms)
+            if "delete" in partition.log.config.cleanup_policy:
+                partition.log.delete_old(now)
+
+    async def _warm(self) -> None:
+        await asyncio.sleep(_WARM_AFTER_S)
+        await asyncio.get_running_loop().run_in_executor(self._executor, cold.warm)
+
+    # --- ending ---
+
+    async def close(self) -> None:
+        """Stop cleanly; a second call does nothing."""
+        if self._closed:
+            return
+        self._closed = True
+        for task in self._tasks:
+            task.cancel()
+        self._acceptor.close()
+        self._pool.pause()
+        await self._pool.drain()
+        await self.replicas.flush_all()
+        await asyncio.sleep(0)  # acknowledgements that the last flush made possible
+        for purgatory in self.purgatories.values():
+            purgatory.close()
+        self._timer.close()
+        for processor in self.processors:
+            processor.close()
+        await self._wait_for_connections()
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(self._executor, self._close_files)
+        self._executor.shutdown()
+
+    async def _wait_for_connections(self) -> None:
+        loop = asyncio.get_running_loop()
+        until = loop.time() + _CLOSE_GRACE_S
+        while any(p.connections for p in self.processors) and loop.time() < until:
+            await asyncio.sleep(0.005)
+        for processor in self.processors:
+            processor.abort()
+        await asyncio.sleep(0)
+
+    def _close_files(self) -> None:
+        sound = self._logs.all_sound
+        self._logs.checkpoint()
+        self._logs.close()
+        if sound:
+            self._folder.mark_clean()
+        self._folder.unlock()
