@@ -1,0 +1,121 @@
+"""What all ways into the server share: one object, made once per process.
+
+Every transport asks the same questions: is this page allowed, is there room, whose
+address is it, who speaks on the connection. An upgrade to WebSocket never reaches the
+ASGI app, so these answers cannot live in HTTP middleware; they live here.
+"""
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from salon.clock import Clock
+from salon.errors import Refusal
+from salon.gateway.connections import Connections
+from salon.gateway.origins import Origins
+from salon.gateway.outbox import Budget, Ticks
+from salon.gateway.peers import Peers
+from salon.gateway.timer import TimerWheel
+from salon.messaging.channel import ChannelFactory
+
+SUBPROTOCOLS = ("v12.stomp", "v11.stomp", "v10.stomp")
+"""What is spoken over WebSocket, the best first (STOMP 1.2, section "Connecting")."""
+
+
+@dataclass(frozen=True, slots=True)
+class EdgeLimits:
+    """Sizes in bytes, times in seconds."""
+
+    message: int = 128 * 1024
+    """A whole message from a client: a STOMP frame of 64 KiB, its headers, escapes."""
+
+    head: int = 10 * 1024
+    """A request's target and headers together."""
+
+    headers: int = 100
+    """Header lines of a request."""
+
+    head_seconds: float = 10.0
+    """From the first byte of a connection or request until its head is there."""
+
+    heartbeat: float = 25.0
+    """Between signs of life to a silent client: proxies cut after 30 to 60."""
+
+    linger: float = 2.0
+    """From our CLOSE until the connection is reset."""
+
+    response: int = 128 * 1024
+    """A streaming answer ends after so much: some clients keep all of it in memory."""
+
+    send_buffer: int = 128 * 1024
+    """SO_SNDBUF: what the kernel may hold for one reader, up to 4 MiB otherwise."""
+
+    user_timeout: float = 30.0
+    """TCP_USER_TIMEOUT: a peer that acknowledges nothing for so long is gone."""
+
+
+@dataclass
+class Edge:
+    """The shared parts. Make it inside the running event loop."""
+
+    channels: ChannelFactory
+    origins: Origins
+    clock: Clock
+    connections: Connections = field(default_factory=Connections)
+    peers: Peers = field(default_factory=Peers)
+    limits: EdgeLimits = field(default_factory=EdgeLimits)
+    budget: Budget = field(default_factory=Budget)
+    prefix: str = "/ws"
+    session_cookie: str = "salon_session"
+    draining: bool = False
+
+    def __post_init__(self) -> None:
+        loop = asyncio.get_running_loop()
+        self.ticks = Ticks(loop)
+        self.timers = TimerWheel(self.clock)
+        self.timers.run_on(loop)
+
+    def admit(self, headers: Mapping[str, str], remote: str) -> None:
+        """Decide about a new connection; changes nothing.
+
+        Raises:
+            Refusal: theirs (``origin_refused``, ``too_many_connections``) or ours
+                (``overloaded``, ``restarting``).
+        """
+        self.check_origin(headers)
+        if self.draining:
+            raise Refusal(
+                "restarting", "The server is restarting.", retry_after=5, status=503
+            )
+        self.connections.check_room(remote)
+
+    def check_origin(self, headers: Mapping[str, str]) -> None:
+        """Refuse a request that another site's page has made.
+
+        Raises:
+            Refusal: theirs; ``origin_refused``.
+        """
+        origin = headers.get("origin")
+        if not self.origins.permits(origin, headers.get("sec-fetch-site")):
+            raise Refusal(
+                "origin_refused",
+                "This page may not talk to this server: its origin is not in the list "
+                "of allowed origins.",
+                status=403,
+            )
+
+
+def parse_cookies(header: str) -> dict[str, str]:
+    """The cookies of a ``Cookie`` header; the first of a name counts (RFC 6265)."""
+    cookies: dict[str, str] = {}
+    for pair in header.split(";"):
+        name, separator, value = pair.strip().partition("=")
+        if separator:
+            cookies.setdefault(name, value.strip('"'))
+    return cookies
+
+
+def choose_subprotocol(offered: str) -> str | None:
+    """The best of the subprotocols that a client offers, in our order."""
+    names = {name.strip() for name in offered.split(",")}
+    return next((name for name in SUBPROTOCOLS if name in names), None)

@@ -1,0 +1,248 @@
+"""What waits for one connection, within a budget of bytes and time.
+
+Theory of operation. A system call for every message and subscriber is what a
+messenger spends its time on, so (1) the first message of a tick of the event loop
+goes to the socket at once, for the lowest latency, and (2) what follows in the same
+tick waits and leaves joined, in one write, when the tick ends. ``Ticks`` knows where
+ticks end; all outboxes share it.
+
+A reader may be slower than its room talks. Below the *soft* mark nothing happens.
+Above it messages that may be lost (``droppable``: typing, progress) are dropped, or
+take the place of an older one with the same key (``coalesce``). Above the *hard*
+mark, or after too long above the soft one, the connection is cut: its inbox is the
+history, it comes back and catches up.
+
+States of the way out::
+
+    flowing ──pause(held)──► paused ──resume()──► flowing ──finish()──► finished
+
+``held`` is what the transport already buffers and will not give back; while paused
+nothing more goes there, so the most that waits is ``held`` + the hard mark.
+
+Order: survivors leave in the order in which they were put; a message that replaces
+an older one of its key stands where *it* was put, so nobody sees it before anything
+that was sent before it.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from salon import metrics
+from salon.gateway.timer import Timer, TimerWheel
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """How much and how long may wait for one reader."""
+
+    soft: int = 64 * 1024
+    """Bytes above which droppable messages are dropped or coalesced."""
+
+    hard: int = 1024 * 1024
+    """Bytes above which the connection is cut."""
+
+    patience: float = 5.0
+    """Seconds above the soft mark after which the connection is cut."""
+
+
+class Ticks:
+    """Counts ticks of an event loop and calls back where one ends."""
+
+    __slots__ = ("_loop", "_waiting", "now")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.now = 0
+        """The number of the present tick."""
+
+        self._loop = loop
+        self._waiting: list[Outbox] | None = None
+
+    def begin(self) -> list["Outbox"]:
+        """The outboxes to flush at the end of this tick; add to it."""
+        if self._waiting is None:
+            self._waiting = []
+            self._loop.call_soon(self._end)
+        return self._waiting
+
+    def _end(self) -> None:
+        waiting, self._waiting = self._waiting or [], None
+        self.now += 1
+        for outbox in waiting:
+            outbox.flush()
+
+
+class Outbox:
+    """The messages of one connection on their way out.
+
+    Args:
+        ticks: the loop's ticks.
+        timers: for the patience.
+        send: puts one message on the wire at once.
+        send_all: puts several on the wire, in order, in one write.
+        on_overflow: the budget is used up; the argument says how, for people. The
+            outbox is finished then.
+    """
+
+    __slots__ = (
+        "_budget",
+        "_bytes",
+        "_held",
+        "_keys",
+        "_on_overflow",
+        "_patience",
+        "_paused",
+        "_pending",
+        "_send",
+        "_send_all",
+        "_tick",
+        "_ticks",
+        "_timers",
+        "finished",
+    )
+
+    def __init__(
+        self,
+        ticks: Ticks,
+        timers: TimerWheel,
+        budget: Budget,
+        *,
+        send: Callable[[bytes], None],
+        send_all: Callable[[list[bytes]], None],
+        on_overflow: Callable[[str], None],
+    ) -> None:
+        self._ticks = ticks
+        self._timers = timers
+        self._budget = budget
+        self._send = send
+        self._send_all = send_all
+        self._on_overflow = on_overflow
+        self._tick = -1
+        self._pending: list[bytes | None] = []
+        self._bytes = 0
+        self._held = 0
+        self._paused = False
+        self._keys: dict[str, int] | None = None
+        self._patience: Timer | None = None
+        self.finished = False
+
+    def __len__(self) -> int:
+        """Bytes that wait, as far as they are known here."""
+        return self._held + self._bytes
+
+    def put(
+        self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
+    ) -> None:
+        """Take one message; never blocks, does nothing once finished."""
+        if self.finished:
+            return
+        ticks = self._ticks
+        if self._tick != ticks.now and not self._paused:
+            self._tick = ticks.now
+            ticks.begin()
+            self._send(data)
+            return
+        self._queue(data, droppable, coalesce)
+
+    def flush(self) -> None:
+        """Write what waits, if the way is free."""
+        if self._paused or self.finished or not self._pending:
+            return
+        batch = self.take()
+        if len(batch) == 1:
+            self._send(batch[0])
+        else:
+            self._send_all(batch)
+
+    def take(self) -> list[bytes]:
+        """Remove and return what waits, in order (for a reader that pulls)."""
+        pending, self._pending = self._pending, []
+        self._bytes = 0
+        if self._keys is not None:
+            self._keys = None
+            pending = [message for message in pending if message is not None]
+        self._judge()
+        return pending  # type: ignore[return-value] # None only beside keys
+
+    def pause(self, held: int) -> None:
+        """The transport has enough: ``held`` bytes lie there unsent."""
+        self._paused = True
+        self._held = held
+        self._judge()
+
+    def resume(self) -> None:
+        """The transport takes more."""
+        self._paused = False
+        self._held = 0
+        self.flush()
+        self._judge()
+
+    def finish(self, *, flush: bool) -> None:
+        """Take nothing more; write what waits even to a paused way, or forget it."""
+        if self.finished:
+            return
+        batch = self.take() if flush else []
+        self.finished = True
+        self._pending = []
+        self._bytes = 0
+        self._keys = None
+        self._stop_patience()
+        if batch:
+            self._send_all(batch)
+
+    def _queue(self, data: bytes, droppable: bool, coalesce: str | None) -> None:
+        replaced = coalesce is not None and self._replace(coalesce)
+        if droppable and not replaced and len(self) + len(data) > self._budget.soft:
+            metrics.dropped.inc()
+            return
+        if coalesce is not None:
+            if self._keys is None:
+                self._keys = {}
+            self._keys[coalesce] = len(self._pending)
+        if not self._pending and not self._paused:
+            self._ticks.begin().append(self)
+        self._pending.append(data)
+        self._bytes += len(data)
+        if self._bytes > self._budget.soft and not self._paused:
+            self.flush()  # a burst within one tick: ask the transport at once
+        self._judge()
+
+    def _replace(self, key: str) -> bool:
+        """Forget the message of ``key`` that still waits, if there is one."""
+        position = self._keys.pop(key, None) if self._keys else None
+        if position is None:
+            return False
+        old = self._pending[position]
+        assert old is not None, "a key points at a message that waits"
+        self._pending[position] = None
+        self._bytes -= len(old)
+        metrics.dropped.inc()
+        return True
+
+    def _judge(self) -> None:
+        """Compare what waits with the budget."""
+        waiting = self._held + self._bytes
+        if waiting <= self._budget.soft:
+            self._stop_patience()
+        elif waiting > self._budget.hard:
+            self._overflow(f"{waiting} bytes wait, {self._budget.hard} may")
+        elif self._patience is None and not self.finished:
+            self._patience = self._timers.call_later(
+                self._budget.patience, self._too_long
+            )
+
+    def _too_long(self) -> None:
+        self._patience = None
+        self._overflow(f"{len(self)} bytes wait after {self._budget.patience:g} s")
+
+    def _overflow(self, how: str) -> None:
+        if self.finished:
+            return
+        self.finish(flush=False)
+        metrics.slow_readers.inc()
+        self._on_overflow(how)
+
+    def _stop_patience(self) -> None:
+        if self._patience is not None:
+            self._patience.cancel()
+            self._patience = None
