@@ -50,7 +50,7 @@ class ModelCard:
                 f"there is no {CARD} in {folder}; reinstall Salon or train a model "
                 "with `salon train emoji`"
             ) from None
-        except (ValueError, KeyError) as error:
+        except (ValueError, KeyError, TypeError) as error:
             raise ModelUnusable(f"{folder / CARD} cannot be read: {error}") from error
         for name, facts in files.items():
             _check(folder / name, facts)

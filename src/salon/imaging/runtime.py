@@ -116,6 +116,19 @@ class EmbeddedModel:
 
         Raises :class:`Cancelled` when ``on_step`` returns False.
         """
+        return self._finish(self._paint(request, on_step))
+
+    def canvas(self, request: PictureRequest) -> Floats:
+        """The picture before the upscaler, (4, 32, 32) in [-1, 1]: for evaluation."""
+        result: Floats = pixels.unfold(self._paint(request, None))[0]
+        return result
+
+    def reference_canvas(self, prompt: str) -> Floats:
+        """What the prior alone makes of the prompt, (4, 32, 32)."""
+        result: Floats = pixels.unfold(self.reference(self._condition(prompt)))[0]
+        return result
+
+    def _paint(self, request: PictureRequest, on_step: OnStep | None) -> Floats:
         text = self._condition(request.prompt)
         reference = self.reference(text)
         self._tell(on_step, 0, request.steps, reference)
@@ -125,11 +138,11 @@ class EmbeddedModel:
         )
         denoise = self._denoiser(request, text, reference)
         times = schedules.times(request.steps, start)
-        x = schedules.mix(reference, noise, np.float32(start))
+        x: Floats = schedules.mix(reference, noise, np.float32(start))
         for solved in sample(denoise, x, times):
             self._tell(on_step, solved.step, request.steps, solved.x0)
             x = solved.x
-        return self._finish(x)
+        return x
 
     def reference(self, text: TextCondition) -> Floats:
         """The prior's picture as patches (1, 16, 16, 16)."""

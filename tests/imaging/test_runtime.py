@@ -1,0 +1,160 @@
+"""The model that comes with Salon, as it is shipped."""
+
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from salon.imaging.data.recolour import hue_chroma
+from salon.imaging.runtime import (
+    MODEL_FOLDER,
+    Cancelled,
+    EmbeddedModel,
+    ModelUnusable,
+    PictureRequest,
+    Step,
+)
+
+
+@pytest.fixture(scope="module")
+def model() -> EmbeddedModel:
+    return EmbeddedModel.load()
+
+
+def _array(image: Image.Image) -> np.ndarray:
+    return np.asarray(image)
+
+
+def _solid(image: Image.Image) -> np.ndarray:
+    """Colours of the pixels that are not transparent, (n, 3)."""
+    pixels = _array(image)
+    return pixels[pixels[..., 3] > 200][:, :3]
+
+
+def test_a_picture_is_128_pixels_with_transparency(model: EmbeddedModel) -> None:
+    image = model.draw(PictureRequest("red heart", seed=7))
+    assert image.mode == "RGBA"
+    assert image.size == (128, 128)
+
+
+def test_the_same_seed_draws_the_same_pixels(model: EmbeddedModel) -> None:
+    request = PictureRequest("robot", seed=3)
+    first, second = model.draw(request), model.draw(request)
+    assert np.array_equal(_array(first), _array(second))
+
+
+def test_a_new_load_draws_the_same_pixels(model: EmbeddedModel) -> None:
+    request = PictureRequest("robot", seed=3)
+    again = EmbeddedModel.load().draw(request)
+    assert np.array_equal(_array(model.draw(request)), _array(again))
+
+
+def test_another_seed_draws_another_picture(model: EmbeddedModel) -> None:
+    a, b = (model.draw(PictureRequest("robot", seed=s)) for s in (1, 2))
+    assert not np.array_equal(_array(a), _array(b))
+
+
+@pytest.mark.parametrize("prompt", ["red heart", "красное сердце", "红心"])
+def test_a_red_heart_is_red_in_three_languages(
+    model: EmbeddedModel, prompt: str
+) -> None:
+    red, green, blue = _solid(model.draw(PictureRequest(prompt, seed=7))).mean(0)
+    assert red > 180
+    assert green < 110
+    assert blue < 110
+
+
+@pytest.mark.parametrize(
+    ("prompt", "hue"),
+    [
+        ("green heart", 145),
+        ("blue car", 210),
+        ("绿色的心", 145),
+        ("синий кот", 210),
+        ("蓝色的汽车", 210),
+    ],
+)
+def test_the_asked_colour_prevails(model: EmbeddedModel, prompt: str, hue: int) -> None:
+    hues, chroma = hue_chroma(
+        _solid(model.draw(PictureRequest(prompt, seed=1))).astype(np.float32) / 255
+    )
+    vivid = hues[chroma > 0.25]
+    near = np.abs((vivid - hue + 180) % 360 - 180) < 40
+    assert near.mean() > 0.6
+
+
+@pytest.mark.parametrize("prompt", ["red heart", "penguin", "pizza"])
+def test_corners_are_transparent_and_the_middle_is_not(
+    model: EmbeddedModel, prompt: str
+) -> None:
+    alpha = _array(model.draw(PictureRequest(prompt, seed=5)))[..., 3]
+    corners = (alpha[:6, :6], alpha[:6, -6:], alpha[-6:, :6], alpha[-6:, -6:])
+    assert max(float(corner.mean()) for corner in corners) < 40
+    assert alpha[56:72, 56:72].mean() > 200
+
+
+def test_each_step_is_told_with_a_preview(model: EmbeddedModel) -> None:
+    told: list[Step] = []
+
+    def on_step(step: Step) -> bool:
+        told.append(step)
+        return True
+
+    image = model.draw(PictureRequest("rocket", seed=1, steps=5), on_step)
+    assert [step.step for step in told] == [0, 1, 2, 3, 4, 5]
+    assert {step.steps for step in told} == {5}
+    previews = [step.preview for step in told]
+    assert all(p is not None and p.size == (128, 128) for p in previews)
+    assert previews[-1] is not None
+    assert np.array_equal(_array(previews[-1]), _array(image))
+
+
+def test_false_from_the_caller_cancels_at_once(model: EmbeddedModel) -> None:
+    told: list[int] = []
+
+    def on_step(step: Step) -> bool:
+        told.append(step.step)
+        return step.step < 2
+
+    with pytest.raises(Cancelled, match="step 2 of 12"):
+        model.draw(PictureRequest("rocket", seed=1), on_step)
+    assert told == [0, 1, 2]
+
+
+def test_a_negative_prompt_changes_the_picture(model: EmbeddedModel) -> None:
+    plain = model.draw(PictureRequest("house", seed=1))
+    other = model.draw(PictureRequest("house", seed=1, negative="red roof"))
+    assert not np.array_equal(_array(plain), _array(other))
+
+
+@pytest.mark.parametrize("steps", [1, 50])
+def test_the_fewest_and_the_most_steps_work(model: EmbeddedModel, steps: int) -> None:
+    image = model.draw(PictureRequest("red heart", seed=1, steps=steps))
+    assert _solid(image).size > 0
+
+
+@pytest.mark.parametrize(
+    "prompt", ["🦊", "x" * 500, "??", "ｆｕｌｌ　ｗｉｄｔｈ", "\u200b"]
+)
+def test_odd_prompts_draw_something_all_the_same(
+    model: EmbeddedModel, prompt: str
+) -> None:
+    assert model.draw(PictureRequest(prompt, seed=1, steps=2)).size == (128, 128)
+
+
+def test_a_damaged_model_is_refused_before_it_is_loaded(tmp_path: Path) -> None:
+    folder = tmp_path / "model"
+    shutil.copytree(MODEL_FOLDER, folder)
+    with (folder / "unet.onnx").open("r+b") as file:
+        file.seek(100_000)
+        file.write(b"\0\1\2\3")
+    with pytest.raises(ModelUnusable, match=r"unet\.onnx is damaged"):
+        EmbeddedModel.load(folder)
+
+
+def test_drawing_does_not_import_torch(model: EmbeddedModel) -> None:
+    model.draw(PictureRequest("red heart", seed=1, steps=1))
+    assert "torch" not in sys.modules
