@@ -113,7 +113,6 @@ class Fanout:
         self._tell(Told([str(user) for user in users], EVENTS, body))
 
     def _event(self, outcome: Outcome, event: Event) -> None:
-        metrics.deliveries.labels("durable").inc(len(outcome.recipients))
         self.tell(outcome.recipients, event.as_json())
         if outcome.removed:
             gone = {
