@@ -91,10 +91,8 @@ class MessagingTemplate:
     ) -> int:
         """Send to a user's subscriptions of ``/user`` + ``destination``.
 
-        Args:
-            user_id: ``Principal.id``.
-            destination: without ``/user``: ``/queue/events``.
-            session: only this session of the user; otherwise all of them.
+        ``destination`` is without ``/user``: ``/queue/events``. Where ``session`` is
+        given, only this session of the user gets it; otherwise all of them do.
         """
         sessions = self._users.sessions_of(user_id)
         if session is not None:

@@ -26,10 +26,9 @@ class UserRegistry:
             (self._by_user, session.principal.id),
             (self._by_login, session.principal.login),
         ):
-            sessions = index.get(key)
-            if sessions is not None and sessions.pop(session.id, None) is not None:
-                if not sessions:
-                    del index[key]
+            sessions = index.get(key, {})
+            if sessions.pop(session.id, None) is not None and not sessions:
+                del index[key]
 
     def __len__(self) -> int:
         """Sessions of this server."""
@@ -57,17 +56,3 @@ class UserRegistry:
     def is_live(self, login: str) -> bool:
         """Whether a session of this login is connected here."""
         return login in self._by_login
-
-    def close_login(self, login: str, code: int, reason: str) -> int:
-        """Close every session of a login (revoked, logged out); says how many."""
-        return _close(self.sessions_of_login(login), code, reason)
-
-    def close_user(self, user_id: str, code: int, reason: str) -> int:
-        """Close every session of a user (disabled); says how many."""
-        return _close(self.sessions_of(user_id), code, reason)
-
-
-def _close(sessions: list[Session], code: int, reason: str) -> int:
-    for session in sessions:
-        session.channel.close(code, reason)
-    return len(sessions)
