@@ -1,7 +1,6 @@
 """Chat over STOMP: ``/app/chat.…`` (``docs/reference/protocol.md``)."""
 
 from collections.abc import Awaitable
-from typing import Any
 
 import msgspec
 
@@ -10,6 +9,7 @@ from salon.chat.service import Chat
 from salon.errors import Refusal
 from salon.ids import ConversationId, UserId, parse_id
 from salon.messaging.mapping import message_mapping
+from salon.messaging.message import ReceiptHeaders
 from salon.messaging.principal import Principal
 
 
@@ -42,7 +42,7 @@ class ChatController:
 
     @message_mapping("/chat.send")
     async def send(
-        self, payload: Send, principal: Principal, receipt: "dict[str, str]"
+        self, payload: Send, principal: Principal, receipt: ReceiptHeaders
     ) -> Awaitable[None]:
         """Submit in order; the receipt goes out when the message has its number."""
         applied = await self._chat.send(
@@ -71,7 +71,7 @@ class ChatController:
 
 
 async def numbered(
-    applied: Awaitable[Applied], receipt: "dict[str, Any]"
+    applied: Awaitable[Applied], receipt: ReceiptHeaders
 ) -> None:
     """Fill the receipt's headers when the command is applied."""
     event, duplicate = await applied

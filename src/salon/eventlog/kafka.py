@@ -30,6 +30,9 @@ log = structlog.get_logger("salon.eventlog")
 
 BATCH = 500
 REQUEST_TIMEOUT_MS = 15_000
+REPLICAS = 3
+"""Copies of each topic, where the cluster has so many brokers."""
+
 UNSENT_MAX = 10_000
 """Records handed over and not yet durable; beyond it appending refuses."""
 
@@ -57,11 +60,13 @@ class KafkaLog:
             await admin.close()
 
     async def _create(self, admin: Any, topics: Sequence[Topic]) -> None:
+        cluster = await admin.describe_cluster()
+        replicas = min(REPLICAS, len(cluster["brokers"]))
         wanted = [
             NewTopic(
                 topic.name,
                 topic.partitions,
-                -1,
+                replicas,
                 topic_configs={"retention.ms": str(topic.retention_ms)},
             )
             for topic in topics
@@ -131,10 +136,14 @@ class KafkaLog:
             retry_backoff_ms=50,
             metadata_max_age_ms=60_000,
         )
-        consumer.subscribe([topic], listener=_Ownership(consumer, who))
+        ownership = _Ownership(consumer, who)
+        consumer.subscribe([topic], listener=ownership)
         await consumer.start()
         try:
             await self._follow(consumer, who.records)
+        except KafkaError as error:
+            # aiokafka only logs what a listener raises; its fetch then has no offset
+            raise ownership.error or Unavailable(f"Kafka: {error}") from error
         finally:
             with contextlib.suppress(Exception):
                 await consumer.stop()
@@ -208,12 +217,20 @@ class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]
     def __init__(self, consumer: AIOKafkaConsumer, who: Follower) -> None:
         self._consumer = consumer
         self._who = who
+        self.error: Exception | None = None
 
     async def on_partitions_revoked(self, revoked: Sequence[TopicPartition]) -> None:
         for partition in revoked:
             await self._who.revoked(partition.partition)
 
     async def on_partitions_assigned(self, assigned: Sequence[TopicPartition]) -> None:
+        try:
+            await self._assigned(assigned)
+        except Exception as error:
+            self.error = error
+            raise
+
+    async def _assigned(self, assigned: Sequence[TopicPartition]) -> None:
         ends = await self._consumer.end_offsets(list(assigned))
         for partition in assigned:
             start = await self._who.assigned(partition.partition)
