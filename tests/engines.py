@@ -14,6 +14,7 @@ import subprocess
 import tempfile
 import time
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -179,7 +180,7 @@ class KafkaServer:
         self.kill()
         shutil.rmtree(self.folder, ignore_errors=True)
 
-    def __enter__(self) -> "KafkaServer":
+    def __enter__(self) -> Self:
         try:
             return self.start()
         except BaseException:
