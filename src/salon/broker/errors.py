@@ -5,10 +5,10 @@ The tree::
     salon.errors.Error
     ├── ApiError           answered inside a response, with a ``Code``
     ├── ProtocolError      theirs: bytes that are no request; the connection closes
-    └── StorageFailed      ours: the disk refused; producers get KAFKA_STORAGE_ERROR
+    └── StorageError      ours: the disk refused; producers get KAFKA_STORAGE_ERROR
     salon.errors.StartupError
     ├── SettingError       an unknown or impossible setting, by name
-    └── FolderInUse        another broker holds the data folder
+    └── FolderInUseError        another broker holds the data folder
 """
 
 from enum import IntEnum
@@ -87,7 +87,7 @@ class ProtocolError(Error):
     """Theirs: bytes that are no request of a version served here."""
 
 
-class StorageFailed(Error):
+class StorageError(Error):
     """Ours: the disk refused (full, broken, gone); nothing was accepted."""
 
 
@@ -95,5 +95,5 @@ class SettingError(StartupError):
     """A setting is unknown, malformed or contradicts another one."""
 
 
-class FolderInUse(StartupError):
+class FolderInUseError(StartupError):
     """Another broker runs on the same data folder."""

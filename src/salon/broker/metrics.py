@@ -40,8 +40,7 @@ class Histogram:
         self.buckets[bisect_left(_BOUNDS_MS, ms)] += 1
         self.count += 1
         self.total += ms
-        if ms > self.maximum:
-            self.maximum = ms
+        self.maximum = max(self.maximum, ms)
 
     def quantile(self, q: float) -> float:
         """Upper bound of the bucket that holds the ``q`` quantile; 0 when empty."""

@@ -11,6 +11,7 @@ reading every connection it owns, and goes on when the queue has space.
 """
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
 from socket import socket
@@ -60,6 +61,7 @@ class Processor:
         self._in_flight: dict[Connection, Request] = {}
         self._blocked: deque[Request] = deque()
         self._next_index = 0
+        self._all_gone = asyncio.Event()
         metrics.gauge(
             f"ResponseQueueSize,processor={number}", lambda: len(self._responses)
         )
@@ -98,6 +100,8 @@ class Processor:
     def disconnected(self, connection: Connection) -> None:
         self.connections.discard(connection)
         self._in_flight.pop(connection, None)
+        if not self.connections:
+            self._all_gone.set()
 
     # --- requests ---
 
@@ -181,16 +185,17 @@ class Processor:
 
     # --- ending ---
 
-    def close(self) -> None:
-        """Send what is ready, then hang up on everybody."""
+    async def close(self, grace_s: float) -> None:
+        """Send what is ready and hang up; who does not take it in time loses it."""
         self._process_new_responses()
         for sock in self._new:
             sock.close()
         self._new.clear()
         for connection in list(self.connections):
             connection.close()
-
-    def abort(self) -> None:
-        """Hang up on who did not take the last bytes."""
+        if self.connections:
+            self._all_gone.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._all_gone.wait(), grace_s)
         for connection in list(self.connections):
             connection.abort()

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 
 from salon.broker.config import GROUP
-from salon.broker.errors import ApiError, Code, StorageFailed
+from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import batch as batches
 from salon.broker.log.flusher import GroupFlusher
 from salon.broker.log.partition_log import LogOffset, PartitionLog
@@ -248,7 +248,7 @@ class ReplicaManager:
             self._append(partition, appended, data or memoryview(b""), zstd=zstd)
         except ApiError as error:
             appended.fail(error.code, error.message)
-        except StorageFailed as error:
+        except StorageError as error:
             appended.fail(Code.KAFKA_STORAGE_ERROR, str(error))
         if appended.error is not Code.NONE:
             self._failed_produce.count += 1

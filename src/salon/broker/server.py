@@ -36,7 +36,7 @@ from salon.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
-_WARM_AFTER_S = 0.5
+_WARM_AFTER_S = 0.1
 """kio's schemas are loaded when the first clients have had their Metadata."""
 _CLOSE_GRACE_S = 1.0
 
@@ -273,21 +273,11 @@ class Broker:
         for purgatory in self.purgatories.values():
             purgatory.close()
         self._timer.close()
-        for processor in self.processors:
-            processor.close()
-        await self._wait_for_connections()
+        await asyncio.gather(*(p.close(_CLOSE_GRACE_S) for p in self.processors))
+        await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._close_files)
         self._executor.shutdown()
-
-    async def _wait_for_connections(self) -> None:
-        loop = asyncio.get_running_loop()
-        until = loop.time() + _CLOSE_GRACE_S
-        while any(p.connections for p in self.processors) and loop.time() < until:
-            await asyncio.sleep(0.005)
-        for processor in self.processors:
-            processor.abort()
-        await asyncio.sleep(0)
 
     def _close_files(self) -> None:
         sound = self._logs.all_sound

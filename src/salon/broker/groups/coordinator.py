@@ -223,10 +223,9 @@ class GroupCoordinator:
             return
         member = group.check_member(join.member_id, join.instance_id)
         same = member.protocols == join.protocols
-        if group.state is State.STABLE and same and group.leader != member.id:
-            self._start_session(group, member)
-            answer(self._joined(group, member))
-        elif group.state is State.COMPLETING_REBALANCE and same:
+        if (group.state is State.STABLE and same and group.leader != member.id) or (
+            group.state is State.COMPLETING_REBALANCE and same
+        ):
             self._start_session(group, member)
             answer(self._joined(group, member))
         elif group.state is State.EMPTY:

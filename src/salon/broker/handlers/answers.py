@@ -14,7 +14,7 @@ def decode(request: Request) -> Any:
 
 
 def schema(request: Request) -> ModuleType:
-    """kio's response module of the request's version."""
+    """Kio's response module of the request's version."""
     return cold.module(request.header.api_key, request.header.api_version, "response")
 
 

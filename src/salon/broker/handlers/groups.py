@@ -1,6 +1,8 @@
-"""Consumer groups: FindCoordinator (10), JoinGroup (11), Heartbeat (12), LeaveGroup
-(13), SyncGroup (14), and what admins ask: DescribeGroups (15), ListGroups (16),
-DeleteGroups (42)."""
+"""Consumer groups: joining, syncing, being alive, leaving, and what admins ask.
+
+FindCoordinator (10), JoinGroup (11), Heartbeat (12), LeaveGroup (13), SyncGroup (14),
+DescribeGroups (15), ListGroups (16), DeleteGroups (42).
+"""
 
 from collections.abc import Coroutine
 from functools import partial

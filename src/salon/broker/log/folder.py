@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from uuid import uuid4
 
-from salon.broker.errors import FolderInUse, SettingError
+from salon.broker.errors import FolderInUseError, SettingError
 from salon.broker.log.checkpoints import uuid_text, write_atomically
 
 _CLEAN = ".kafka_cleanshutdown"
@@ -24,7 +24,7 @@ class DataFolder:
         broker_id: written into a new folder, compared with an old one.
 
     Raises:
-        FolderInUse: theirs; another broker runs here.
+        FolderInUseError: theirs; another broker runs here.
         SettingError: theirs; not writable, or another broker's folder.
     """
 
@@ -41,7 +41,7 @@ class DataFolder:
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             os.close(self._lock)
-            raise FolderInUse(
+            raise FolderInUseError(
                 f"another broker is running on {path}; stop it, or give this one "
                 "another folder"
             ) from None

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from salon.broker.config import TopicConfig
-from salon.broker.errors import ApiError, Code, StorageFailed
+from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import batch as batches
 from salon.broker.log import checkpoints
 from salon.broker.log.batch import Batch, Record
@@ -251,10 +251,10 @@ class PartitionLog:
             The header as it is now.
 
         Raises:
-            StorageFailed: ours; nothing was written.
+            StorageError: ours; nothing was written.
         """
         if self.failure is not None:
-            raise StorageFailed(self.failure)
+            raise StorageError(self.failure)
         base = self.end.offset
         self._roll_if_full(len(data), base + batch.last_offset_delta)
         batches.assign(data, base, leader_epoch)
@@ -275,7 +275,7 @@ class PartitionLog:
             checkpoints.write_epochs(path, self.epochs)
         except OSError as error:
             self.epochs.pop()
-            raise StorageFailed(f"{self.folder.name}: {error.strerror}") from error
+            raise StorageError(f"{self.folder.name}: {error.strerror}") from error
 
     def _roll_if_full(self, size: int, last_offset: int) -> None:
         active = self.active
@@ -290,7 +290,7 @@ class PartitionLog:
         """Close the active segment and begin the next.
 
         Raises:
-            StorageFailed: ours; the active segment stays.
+            StorageError: ours; the active segment stays.
         """
         try:
             segment = Segment(
@@ -298,7 +298,7 @@ class PartitionLog:
             )
             self.save_producers()
         except OSError as error:
-            raise StorageFailed(f"{self.folder.name}: {error.strerror}") from error
+            raise StorageError(f"{self.folder.name}: {error.strerror}") from error
         self.active.seal()
         self.segments.append(segment)
         self._unsynced_folder = True

@@ -7,7 +7,7 @@ half-way is cut off again, and the next begins where the last good one ended.
 import os
 from pathlib import Path
 
-from salon.broker.errors import StorageFailed
+from salon.broker.errors import StorageError
 from salon.broker.log import batch as batches
 from salon.broker.log.batch import HEADER_SIZE, Batch
 from salon.broker.log.index import OffsetIndex, TimeIndex
@@ -55,7 +55,7 @@ class Segment:
             Its position.
 
         Raises:
-            StorageFailed: ours; the disk refused, and the file is as before.
+            StorageError: ours; the disk refused, and the file is as before.
         """
         position = self.size
         self._write(data, position)
@@ -84,7 +84,7 @@ class Segment:
                 written += os.pwrite(self.fd, data[written:], position + written)
         except OSError as error:
             os.ftruncate(self.fd, position)
-            raise StorageFailed(f"{self.path.name}: {error.strerror}") from error
+            raise StorageError(f"{self.path.name}: {error.strerror}") from error
 
     # --- reading ---
 

@@ -30,14 +30,16 @@ _ZERO = timedelta(0)
 
 
 def module(key: int, version: int, kind: str) -> ModuleType:
-    """kio's module of one API version; ``kind`` is ``request`` or ``response``."""
+    """Kio's module of one API version; ``kind`` is ``request`` or ``response``."""
     found = _modules.get((key, version, kind))
     if found is None:
         from kio.index import load_payload_module
         from kio.static.constants import EntityType
 
-        which = EntityType.request if kind == "request" else EntityType.response
-        found = load_payload_module(key, version, which)
+        if kind == "request":
+            found = load_payload_module(key, version, EntityType.request)
+        else:
+            found = load_payload_module(key, version, EntityType.response)
         _modules[key, version, kind] = found
     return found
 
@@ -93,7 +95,7 @@ def encode(entity: Any) -> bytes:
 
 
 def milliseconds(value: timedelta) -> int:
-    """kio's duration as whole milliseconds."""
+    """Kio's duration as whole milliseconds."""
     return round(value.total_seconds() * 1000)
 
 

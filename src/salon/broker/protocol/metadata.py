@@ -20,12 +20,16 @@ class MetadataRequest(NamedTuple):
 
 
 class BrokerEndpoint(NamedTuple):
+    """Where a broker is reached."""
+
     node_id: int
     host: str
     port: int
 
 
 class PartitionMetadata(NamedTuple):
+    """Who leads a partition and who follows."""
+
     error: int
     partition: int
     leader: int
@@ -36,6 +40,8 @@ class PartitionMetadata(NamedTuple):
 
 
 class TopicMetadata(NamedTuple):
+    """A topic, or why there is none (then without partitions)."""
+
     error: int
     name: str | None
     id: UUID
