@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from tests.imaging.art import few
 
 from salon.imaging.data import dataset
 from salon.imaging.text import SentenceEncoder, Whitening
-from tests.imaging.art import few
 
 pytestmark = pytest.mark.torch
 
@@ -154,7 +154,7 @@ def test_exported_networks_answer_like_the_trained_ones(
     from salon.imaging.models.unet import UNet
     from salon.imaging.models.upscaler import Upscaler
     from salon.imaging.runtime import EmbeddedModel, PictureRequest
-    from salon.imaging.training import checkpoint
+    from salon.imaging.training import checkpoint, emoji
 
     torch.manual_seed(0)
     for name, model in (
@@ -166,7 +166,7 @@ def test_exported_networks_answer_like_the_trained_ones(
         progress = {"step": 1, "seconds": 1.0, "curve": []}
         path = tmp_path / f"{name}.safetensors"
         checkpoint.save(path, model, model, optimiser, progress)
-    facts = {"name": "t", "version": "0", "defaults": {"start": 0.6}}
+    facts = emoji.facts("0")
     whitening = Whitening.fit(data.text.pooled.astype(np.float32))
     with pytest.warns(UserWarning, match="axis name"):
         export.export(tmp_path, tmp_path / "model", whitening, facts)

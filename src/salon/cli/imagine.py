@@ -47,7 +47,7 @@ def imagine(
     _check_writable(out)
     _draw(request, out, model, threads, quiet)
     if not quiet:
-        Console(stderr=True).print(f"{out}  (seed {request.seed})", highlight=False)
+        sys.stderr.write(f"{out}  (seed {request.seed})\n")
 
 
 def _check_writable(out: Path) -> None:

@@ -103,7 +103,7 @@ def export(
         from salon.imaging import export as exporting
         from salon.imaging.training import emoji as recipe
     metrics = out / "metrics.json"
-    facts = recipe.facts(version)
+    facts = recipe.facts(version) | {"curves": recipe.curves(out)}
     if metrics.exists():
         facts["metrics"] = json.loads(metrics.read_text("utf-8"))
     exporting.export(out, to, recipe.whitening(out), facts)

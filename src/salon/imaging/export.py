@@ -18,6 +18,7 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
+from salon.imaging import modelcard
 from salon.imaging.card import CARD, fingerprint
 from salon.imaging.models.mobilenet import load_mobilenet
 from salon.imaging.models.prior import Prior
@@ -55,7 +56,7 @@ def _parts() -> list[_Part]:
 def export(
     training: Path, target: Path, whitening: Whitening, facts: dict[str, Any]
 ) -> None:
-    """Write ``*.onnx``, ``text.npz`` and ``model.json`` into ``target``.
+    """Write ``*.onnx``, ``text.npz`` and ``model.json`` and its page into ``target``.
 
     ``training`` holds the three checkpoints; ``facts`` are the card's other fields
     (name, version, defaults, data, licences, metrics).
@@ -80,6 +81,7 @@ def export(
     }
     text = json.dumps(card, ensure_ascii=False, indent=2)
     (target / CARD).write_text(text + "\n", "utf-8")
+    (target / "MODEL_CARD.md").write_text(modelcard.render(card), "utf-8")
 
 
 def export_features(weights: Path, path: Path) -> None:
