@@ -18,6 +18,7 @@ from aiokafka.abc import ConsumerRebalanceListener
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import (
     KafkaError,
+    NoOffsetForPartitionError,
     TopicAlreadyExistsError,
     for_code,
 )
@@ -140,10 +141,17 @@ class KafkaLog:
         consumer.subscribe([topic], listener=ownership)
         await consumer.start()
         try:
-            await self._follow(consumer, who.records)
+            while True:
+                try:
+                    await self._follow(consumer, who.records)
+                except NoOffsetForPartitionError:
+                    # aiokafka begins to fetch before the listener has set offsets, and
+                    # only logs what a listener raises
+                    if ownership.error is not None:
+                        raise ownership.error from None
+                    await asyncio.sleep(0.01)
         except KafkaError as error:
-            # aiokafka only logs what a listener raises; its fetch then has no offset
-            raise ownership.error or Unavailable(f"Kafka: {error}") from error
+            raise Unavailable(f"Kafka: {error}") from error
         finally:
             with contextlib.suppress(Exception):
                 await consumer.stop()
