@@ -104,7 +104,7 @@ async def gateway(
         channels=lambda: Recorder(running),
         origins=Origins([ORIGIN]),
         clock=SystemClock(),
-        connections=connections or Connections(),
+        connections=connections if connections is not None else Connections(),
         peers=Peers(trusted),
         limits=limits or EdgeLimits(),
         budget=budget or Budget(),

@@ -48,7 +48,7 @@ from uvicorn.server import ServerState
 from salon.errors import Refusal
 from salon.gateway.connections import RESTART
 from salon.gateway.edge import Edge, choose_subprotocol, parse_cookies
-from salon.gateway.websocket import Framing, Plain, SockJs, WebSocketChannel
+from salon.gateway.websocket import Framing, Plain, SockJs, WebSocketChannel, reset
 from salon.messaging.channel import Handshake
 from salon.sockjs import paths
 
@@ -157,6 +157,10 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
             self.transport.disconnect()
         else:
             self.channel.close(RESTART, "the server restarts")
+
+    def cut(self) -> None:
+        """End the connection at once, with RST."""
+        reset(self.transport.underlying_transport)
 
     # -- the listener factory -------------------------------------------------
 

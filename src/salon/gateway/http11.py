@@ -65,11 +65,15 @@ class Http11(HttpToolsProtocol):
             else:
                 self.send_400_response("Invalid HTTP request received.")
 
+    def cut(self) -> None:
+        """End the connection at once, with RST."""
+        reset(self.transport)
+
     # -- the parser's callbacks -----------------------------------------------
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        cast("dict[str, Any]", self.scope)[RESET] = self._reset
+        cast("dict[str, Any]", self.scope)[RESET] = self.cut
         self._head_bytes = 0
         self._expect_head()
 
@@ -124,9 +128,6 @@ class Http11(HttpToolsProtocol):
                 % status
             )
             self.transport.close()
-
-    def _reset(self) -> None:
-        reset(self.transport)
 
 
 def _prepare(sock: Any, limits: Any) -> None:

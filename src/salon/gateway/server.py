@@ -95,6 +95,7 @@ class Server:
         try:
             await self._uvicorn.serve(sockets=[self._sock])
         finally:
+            self._uvicorn.cut_all()
             self._edge.timers.stop()
 
     async def stop(self) -> None:
@@ -116,6 +117,12 @@ class _Uvicorn(uvicorn.Server):
     def stop(self) -> None:
         self.should_exit = True
         self._stopping.set()
+
+    def cut_all(self) -> None:
+        """End what is left when the time to drain is over."""
+        for connection in list(self.server_state.connections):
+            if isinstance(connection, Handover | Http11):
+                connection.cut()
 
     async def main_loop(self) -> None:
         # uvicorn wakes ten times a second to look at should_exit; an event does.

@@ -295,8 +295,9 @@ class HttpSession:
     def send(
         self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
     ) -> None:
-        self._outbox.put(data, droppable=droppable, coalesce=coalesce)
-        self._news.set()
+        if self._closed is None:
+            self._outbox.put(data, droppable=droppable, coalesce=coalesce)
+            self._news.set()
 
     def close(self, code: int, reason: str) -> None:
         """Say why to this and later receivers, after what waits; the first counts."""
@@ -353,7 +354,9 @@ class HttpSession:
             head: headers of an answer that has one frame and is not begun; None: it
                 is begun, frames are chunks of it.
         """
-        first, mine = self._session.attach(self._edge.clock.monotonic())
+        first, mine = self._session.attach(
+            self._edge.clock.monotonic(), waiting=len(self._outbox) > 0
+        )
         if not mine:
             assert first is not None, "who is not served is told why"
             await _write(request, first, head, last=True)

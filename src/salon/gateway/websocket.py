@@ -41,6 +41,9 @@ PONG: Final = 0xA
 SLOW_READER = 4408
 """Private close code: what waited was over the budget. Come back and catch up."""
 
+_FAIL = 0.1
+"""Seconds from the CLOSE that answers a fault to the end of the connection."""
+
 ABNORMAL = 1006
 """Never on the wire: the connection ended without a close frame."""
 
@@ -298,6 +301,9 @@ class WebSocketChannel:
                     self._on_message(message)
         except WebSocketError as error:
             self.close(error.code, error.reason)
+            # Section 7.1.7: no answer is waited for; only our CLOSE has to arrive
+            # before the kernel resets a socket with unread bytes.
+            self._edge.timers.call_later(_FAIL, self._wire.disconnect)
 
     def pause(self) -> None:
         """The transport buffers more than its mark."""

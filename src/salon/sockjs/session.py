@@ -55,17 +55,22 @@ class Session:
         self._left = now
         self._written = now
 
-    def attach(self, now: float) -> tuple[bytes | None, bool]:
+    def attach(self, now: float, *, waiting: bool = False) -> tuple[bytes | None, bool]:
         """A receiver asks to be served.
+
+        Args:
+            now: the present time.
+            waiting: whether messages wait that were sent before the session was
+                closed; they go before the farewell.
 
         Returns:
             The frame that it gets first (None: nothing yet), and whether it now is
             the session's receiver; where not, that frame is all that it gets.
         """
-        if self.state is State.CLOSED:
-            return frames.close(*self._farewell), False
-        if self.attached:
+        if self.attached and self.state is not State.CLOSED:
             return frames.close(*frames.STILL_OPEN), False
+        if self.state is State.CLOSED and (self.attached or not waiting):
+            return frames.close(*self._farewell), False
         self.attached = True
         self._written = now
         if self.state is State.NEW:

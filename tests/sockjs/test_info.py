@@ -1,0 +1,15 @@
+"""What /info says."""
+
+import json
+
+from salon.sockjs import info
+
+
+def test_info_has_the_four_fields():
+    assert json.loads(info.body(7)) == {
+        "websocket": True,
+        "origins": ["*:*"],
+        "cookie_needed": False,
+        "entropy": 7,
+    }
+    assert json.loads(info.body(0, websocket=False))["websocket"] is False
