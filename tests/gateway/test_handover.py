@@ -218,29 +218,35 @@ async def test_a_handshake_in_single_bytes_is_taken():
 
 
 async def test_one_address_gets_so_many_connections_and_room_comes_back():
-    async with gateway(connections=Connections(per_address=2)) as running:
-        async with websocket(running) as first, websocket(running):
-            async with tcp(running.port) as third:
-                third.write(upgrade("/ws"))
-                await third.head()
+    async with (
+        gateway(connections=Connections(per_address=2)) as running,
+        websocket(running) as first,
+        websocket(running),
+    ):
+        async with tcp(running.port) as third:
+            third.write(upgrade("/ws"))
+            await third.head()
 
-                assert third.status == 429
-                assert third.headers["retry-after"] == "10"
-                assert (await third.json())["params"] == {"limit": 2}
-            first.write(frame(CLOSE, (1000).to_bytes(2)))
-            await running.until(lambda: len(running.edge.connections) == 1)
-            async with websocket(running):
-                await running.until(lambda: len(running.edge.connections) == 2)
+            assert third.status == 429
+            assert third.headers["retry-after"] == "10"
+            assert (await third.json())["params"] == {"limit": 2}
+        first.write(frame(CLOSE, (1000).to_bytes(2)))
+        await running.until(lambda: len(running.edge.connections) == 1)
+        async with websocket(running):
+            await running.until(lambda: len(running.edge.connections) == 2)
 
 
 async def test_the_server_has_room_for_so_many():
-    async with gateway(connections=Connections(total=1)) as running:
-        async with websocket(running), tcp(running.port) as second:
-            second.write(upgrade("/ws"))
-            await second.head()
+    async with (
+        gateway(connections=Connections(total=1)) as running,
+        websocket(running),
+        tcp(running.port) as second,
+    ):
+        second.write(upgrade("/ws"))
+        await second.head()
 
-            assert second.status == 503
-            assert (await second.json())["code"] == "overloaded"
+        assert second.status == 503
+        assert (await second.json())["code"] == "overloaded"
 
 
 async def test_a_forwarded_address_counts_only_from_a_trusted_proxy():
@@ -248,10 +254,12 @@ async def test_a_forwarded_address_counts_only_from_a_trusted_proxy():
     async with gateway() as plain, websocket(plain, "/ws", line):
         await plain.until(lambda: bool(plain.opened))
         assert plain.opened[0].channel.handshake.remote == "127.0.0.1"
-    async with gateway(trusted=("127.0.0.0/8",)) as proxied:
-        async with websocket(proxied, "/ws", line):
-            await proxied.until(lambda: bool(proxied.opened))
-            assert proxied.opened[0].channel.handshake.remote == "9.9.9.9"
+    async with (
+        gateway(trusted=("127.0.0.0/8",)) as proxied,
+        websocket(proxied, "/ws", line),
+    ):
+        await proxied.until(lambda: bool(proxied.opened))
+        assert proxied.opened[0].channel.handshake.remote == "9.9.9.9"
 
 
 async def test_a_length_that_is_too_big_is_refused_before_it_is_read():
@@ -328,19 +336,21 @@ async def test_a_large_first_message_pauses_the_right_protocol():
 
 async def test_mixed_ways_of_writing_keep_the_order():
     """picows' send and the transport's write: a picows change could break it."""
-    async with gateway(on_data=keep) as running:
-        async with websocket(running, receive_buffer=4096) as client:
-            await running.until(lambda: bool(running.opened))
-            channel = running.opened[0].channel
-            pad = b"-" * 2000
-            for number in range(200):
-                if number % 2:
-                    channel._wire.send(TEXT, b"%d" % number + pad)
-                else:
-                    channel._send_all([b"%d" % number + pad])
-            got = [(await client.frame())[1] for _ in range(200)]
+    async with (
+        gateway(on_data=keep) as running,
+        websocket(running, receive_buffer=4096) as client,
+    ):
+        await running.until(lambda: bool(running.opened))
+        channel = running.opened[0].channel
+        pad = b"-" * 2000
+        for number in range(200):
+            if number % 2:
+                channel._wire.send(TEXT, b"%d" % number + pad)
+            else:
+                channel._send_all([b"%d" % number + pad])
+        got = [(await client.frame())[1] for _ in range(200)]
 
-            assert got == [b"%d" % number + pad for number in range(200)]
+        assert got == [b"%d" % number + pad for number in range(200)]
 
 
 async def test_the_errors_of_a_refused_page_are_json():

@@ -370,11 +370,14 @@ async def test_a_head_over_the_limit_is_431():
 
 async def test_a_head_that_never_ends_is_408():
     limits = EdgeLimits(head_seconds=0.1)
-    async with gateway(limits=limits) as running:
-        async with tcp(running.port) as silent, tcp(running.port) as slow:
-            slow.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
-            await slow.head()
+    async with (
+        gateway(limits=limits) as running,
+        tcp(running.port) as silent,
+        tcp(running.port) as slow,
+    ):
+        slow.write(b"GET / HTTP/1.1\r\nHost: x\r\n")
+        await slow.head()
 
-            assert slow.status == 408
-            assert await slow.ended()
-            assert await silent.ended()
+        assert slow.status == 408
+        assert await slow.ended()
+        assert await silent.ended()

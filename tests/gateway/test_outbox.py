@@ -262,41 +262,43 @@ def test_survivors_keep_their_order_and_nothing_durable_is_lost(steps):
 async def test_a_slow_reader_is_cut_and_the_others_keep_going():
     """One stuck phone must cost neither memory nor its room's time."""
     budget = Budget(soft=20_000, hard=200_000)
-    async with gateway(on_data=keep, budget=budget) as running:
-        async with (
-            websocket(running, receive_buffer=4096) as stuck,
-            websocket(running) as healthy,
-        ):
-            stuck.writer.transport.pause_reading()
-            await running.until(lambda: len(running.opened) == 2)
-            slow, good = running.opened
-            sent = 0
-            async with asyncio.timeout(60):
-                while not slow.channel._outbox.finished:
-                    for handler in (slow, good):
-                        handler.channel.send(b"%d" % sent + b"x" * 8000)
-                    assert (await healthy.frame())[1].startswith(b"%dx" % sent)
-                    sent += 1
-            await running.until(lambda: slow.closed is not None)
+    async with (
+        gateway(on_data=keep, budget=budget) as running,
+        websocket(running, receive_buffer=4096) as stuck,
+        websocket(running) as healthy,
+    ):
+        stuck.writer.transport.pause_reading()
+        await running.until(lambda: len(running.opened) == 2)
+        slow, good = running.opened
+        sent = 0
+        async with asyncio.timeout(60):
+            while not slow.channel._outbox.finished:
+                for handler in (slow, good):
+                    handler.channel.send(b"%d" % sent + b"x" * 8000)
+                assert (await healthy.frame())[1].startswith(b"%dx" % sent)
+                sent += 1
+        await running.until(lambda: slow.closed is not None)
 
-            assert slow.closed[0] == 4408
-            assert good.closed is None
-            good.channel.send(b"still here")
-            assert await healthy.frame() == (TEXT, b"still here")
-            await running.until(lambda: len(running.edge.connections) == 1)
+        assert slow.closed[0] == 4408
+        assert good.closed is None
+        good.channel.send(b"still here")
+        assert await healthy.frame() == (TEXT, b"still here")
+        await running.until(lambda: len(running.edge.connections) == 1)
 
 
 async def test_a_reader_that_is_only_late_gets_the_close_code():
     budget = Budget(soft=20_000, hard=100_000)
-    async with gateway(on_data=keep, budget=budget) as running:
-        async with websocket(running, receive_buffer=4096) as late:
-            await running.until(lambda: bool(running.opened))
-            handler = running.opened[0]
-            while not handler.channel._outbox.finished:
-                handler.channel.send(b"x" * 8000)
+    async with (
+        gateway(on_data=keep, budget=budget) as running,
+        websocket(running, receive_buffer=4096) as late,
+    ):
+        await running.until(lambda: bool(running.opened))
+        handler = running.opened[0]
+        while not handler.channel._outbox.finished:
+            handler.channel.send(b"x" * 8000)
 
-            assert await late.close_code() == 4408
-            assert await late.ended()
+        assert await late.close_code() == 4408
+        assert await late.ended()
 
 
 async def test_messages_of_one_tick_arrive_in_order():

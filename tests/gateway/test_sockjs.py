@@ -396,21 +396,23 @@ async def test_a_silent_stream_gets_heartbeats(running: Gateway):
 async def test_a_stream_whose_reader_reads_nothing_is_reset():
     limits = EdgeLimits(linger=0.1, response=1 << 30)
     budget = Budget(soft=10_000, hard=100_000)
-    async with gateway(limits=limits, budget=budget) as running:
-        async with tcp(running.port, receive_buffer=4096) as raw:
-            raw.write(b"POST %b/xhr_streaming HTTP/1.1\r\nHost: x\r\n" % b"/ws/0/s")
-            raw.write(b"Content-Length: 0\r\n\r\n")
-            await running.until(lambda: bool(running.opened))
-            handler = running.opened[0]
-            async with asyncio.timeout(30):
-                while handler.closed is None:
-                    handler.channel.send(b"x" * 9000)
-                    await asyncio.sleep(0)
+    async with (
+        gateway(limits=limits, budget=budget) as running,
+        tcp(running.port, receive_buffer=4096) as raw,
+    ):
+        raw.write(b"POST %b/xhr_streaming HTTP/1.1\r\nHost: x\r\n" % b"/ws/0/s")
+        raw.write(b"Content-Length: 0\r\n\r\n")
+        await running.until(lambda: bool(running.opened))
+        handler = running.opened[0]
+        async with asyncio.timeout(30):
+            while handler.closed is None:
+                handler.channel.send(b"x" * 9000)
+                await asyncio.sleep(0)
 
-            assert handler.closed[0] == 4408
-            await running.until(
-                lambda: not running.server._uvicorn.server_state.connections
-            )
+        assert handler.closed[0] == 4408
+        await running.until(
+            lambda: not running.server._uvicorn.server_state.connections
+        )
 
 
 # -- websocket -----------------------------------------------------------------------
@@ -465,10 +467,12 @@ async def test_close_is_a_frame_and_then_a_close(running: Gateway):
 
 
 async def test_an_idle_sockjs_websocket_gets_heartbeats():
-    async with gateway(limits=EdgeLimits(heartbeat=0.1)) as running:
-        async with websocket(running, SESSION + "/websocket") as client:
-            assert await client.frame() == (TEXT, b"o")
-            assert await client.frame() == (TEXT, b"h")
+    async with (
+        gateway(limits=EdgeLimits(heartbeat=0.1)) as running,
+        websocket(running, SESSION + "/websocket") as client,
+    ):
+        assert await client.frame() == (TEXT, b"o")
+        assert await client.frame() == (TEXT, b"h")
 
 
 async def test_the_raw_websocket_has_no_framing(running: Gateway):
@@ -482,16 +486,16 @@ async def test_the_raw_websocket_has_no_framing(running: Gateway):
 
 
 async def test_a_restart_is_said_on_every_transport():
-    async with gateway() as running:
-        async with (
-            tcp(running.port) as raw,
-            websocket(running, "/ws/0/w/websocket") as ws,
-        ):
-            await ws.frame()
-            await stream(raw)
-            stopping = asyncio.create_task(running.server.stop())
+    async with (
+        gateway() as running,
+        tcp(running.port) as raw,
+        websocket(running, "/ws/0/w/websocket") as ws,
+    ):
+        await ws.frame()
+        await stream(raw)
+        stopping = asyncio.create_task(running.server.stop())
 
-            assert await chunk(raw) == b'c[1012,"the server restarts"]\n'
-            assert await ws.frame() == (TEXT, b'c[1012,"the server restarts"]')
-            assert await ws.close_code() == 1012
-            await stopping
+        assert await chunk(raw) == b'c[1012,"the server restarts"]\n'
+        assert await ws.frame() == (TEXT, b'c[1012,"the server restarts"]')
+        assert await ws.close_code() == 1012
+        await stopping

@@ -224,15 +224,18 @@ async def test_a_handler_that_fails_ends_its_own_connection_only():
             raise RuntimeError("secret detail")
         handler.channel.send(data)
 
-    async with gateway(on_data=on_data) as running:
-        async with websocket(running) as one, websocket(running) as other:
-            one.write(text(b"fail"))
-            opcode, payload = await one.frame()
-            other.write(text(b"still here"))
+    async with (
+        gateway(on_data=on_data) as running,
+        websocket(running) as one,
+        websocket(running) as other,
+    ):
+        one.write(text(b"fail"))
+        opcode, payload = await one.frame()
+        other.write(text(b"still here"))
 
-            assert (opcode, payload[:2]) == (CLOSE, (1011).to_bytes(2))
-            assert b"secret" not in payload
-            assert await other.frame() == (TEXT, b"still here")
+        assert (opcode, payload[:2]) == (CLOSE, (1011).to_bytes(2))
+        assert b"secret" not in payload
+        assert await other.frame() == (TEXT, b"still here")
 
 
 def test_frames_of_every_length_form():
@@ -264,14 +267,16 @@ def test_the_assembler_starts_anew_after_a_message():
 
 
 async def test_pings_of_a_peer_that_reads_nothing_are_not_answered_for_ever():
-    async with gateway() as running:
-        async with websocket(running, receive_buffer=4096) as client:
-            await running.until(lambda: bool(running.opened))
-            for _ in range(200):
-                client.write(frame(PING, b"x" * 125) * 500)
-                await asyncio.sleep(0)
-            channel = running.opened[0].channel
-            client.write(frame(CLOSE, (1000).to_bytes(2)))
-            await running.until(lambda: running.opened[0].closed is not None)
+    async with (
+        gateway() as running,
+        websocket(running, receive_buffer=4096) as client,
+    ):
+        await running.until(lambda: bool(running.opened))
+        for _ in range(200):
+            client.write(frame(PING, b"x" * 125) * 500)
+            await asyncio.sleep(0)
+        channel = running.opened[0].channel
+        client.write(frame(CLOSE, (1000).to_bytes(2)))
+        await running.until(lambda: running.opened[0].closed is not None)
 
-            assert len(channel._outbox) <= 2 * running.edge.budget.soft
+        assert len(channel._outbox) <= 2 * running.edge.budget.soft
