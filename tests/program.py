@@ -27,7 +27,9 @@ class Program:
         self.log = self.data.parent / f"{self.data.name}.log"
 
     def start(self, timeout=60):
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("SALON_")}
+        environment = {
+            k: v for k, v in os.environ.items() if not k.startswith("SALON_")
+        }
         environment |= {"SALON_MESSAGE_RATE": "100000", "SALON_MESSAGE_BURST": "100000"}
         environment |= self.env
         with self.log.open("ab") as log:
@@ -83,7 +85,9 @@ class Program:
         deadline = time.monotonic() + timeout
         while pid and time.monotonic() < deadline:
             try:
-                state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                state = (
+                    Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+                )
             except (FileNotFoundError, ProcessLookupError):
                 return
             if state == "Z":

@@ -4,13 +4,13 @@ import asyncio
 import itertools
 
 import pytest
+from tests.eventlog.contract import Keeper, LogContract
 
 from salon.broker.config import BrokerConfig
 from salon.broker.server import Broker
 from salon.errors import StartupError
 from salon.eventlog.kafka import KafkaLog
 from salon.eventlog.ports import Topic
-from tests.eventlog.contract import Keeper, LogContract
 
 _count = itertools.count()
 

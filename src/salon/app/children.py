@@ -86,7 +86,9 @@ class Child:
             said: dict[str, Any] = json.loads(line)
         except ValueError as error:
             code = await self._process.wait()
-            raise Unavailable(f"{self.name} ended at its start (exit {code})") from error
+            raise Unavailable(
+                f"{self.name} ended at its start (exit {code})"
+            ) from error
         return said
 
     async def _keep(self) -> None:

@@ -120,8 +120,9 @@ async def _life(
 
 async def _until(stop: asyncio.Event, failed: "asyncio.Future[None]") -> None:
     """Return on a signal; raise what a part of the server failed with."""
-    stopping = asyncio.ensure_future(stop.wait())
-    await asyncio.wait({stopping, failed}, return_when=asyncio.FIRST_COMPLETED)
+    stopping: asyncio.Future[Any] = asyncio.ensure_future(stop.wait())
+    waiting: set[asyncio.Future[Any]] = {stopping, failed}
+    await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
     stopping.cancel()
     if failed.done():
         failed.result()
@@ -165,10 +166,7 @@ def announce_people(running: Running) -> None:
     out = sys.stdout.write
     out(f"\n  Salon is ready: {running.url}   ({running.seconds:.1f} s)\n")
     if running.setup:
-        out(
-            "\n  Make the first account with this one-time link:\n"
-            f"  {running.setup}\n"
-        )
+        out(f"\n  Make the first account with this one-time link:\n  {running.setup}\n")
     out("\n  Ctrl-C ends it.\n\n")
     sys.stdout.flush()
 

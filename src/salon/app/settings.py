@@ -24,14 +24,17 @@ class Settings(BaseSettings):
     host: str = Field("127.0.0.1", description="address to listen on")
     port: int = Field(8080, ge=0, le=65535, description="port; 0 takes a free one")
     data: Path = Field(
-        default_factory=lambda: _data_folder(), description="the folder of everything"
+        default_factory=lambda: Path(_data_folder()),
+        description="the folder of everything",
     )
     node: str = Field("", description="this server's name; default: kept in the data")
     kafka: str = Field(
         "", description="bootstrap servers of a Kafka; empty: the embedded broker"
     )
     database: str = Field("", description="SQLAlchemy URL; empty: SQLite in the data")
-    public_url: str = Field("", description="how people reach it, e.g. https://chat.org")
+    public_url: str = Field(
+        "", description="how people reach it, e.g. https://chat.org"
+    )
     origins: str = Field("", description="further allowed origins, comma-separated")
     guests: bool | None = Field(
         None, description="guest pages; default: only when listening on loopback"
@@ -99,7 +102,7 @@ def child_environment() -> dict[str, str]:
     return {k: v for k, v in os.environ.items() if not k.startswith("SALON_")}
 
 
-def _data_folder() -> Path:
+def _data_folder() -> str:
     from platformdirs import user_data_dir
 
-    return Path(user_data_dir("salon", appauthor=False))
+    return user_data_dir("salon", appauthor=False)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, FastAPI, Request
+from fastapi import APIRouter, Request
 
 from salon.app.children import Child
 from salon.app.settings import Settings
@@ -96,9 +96,7 @@ class Salon:
         self.settings = settings
         self.node = node
         self.url = url
-        self.failed: asyncio.Future[None] = (
-            asyncio.get_running_loop().create_future()
-        )
+        self.failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.worker: Child | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: asyncio.Task[None] | None = None
@@ -229,8 +227,8 @@ class Salon:
 
     async def stop(self) -> None:
         """Drain and end, from the sockets down to the database."""
-        if self.worker is not None:
-            stopping = asyncio.create_task(self.worker.stop())
+        worker = self.worker
+        ending = None if worker is None else asyncio.create_task(worker.stop())
         if self._server is not None:
             await self._server.stop()
         if self._serving is not None:
@@ -239,8 +237,8 @@ class Salon:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
-        if self.worker is not None:
-            await stopping
+        if ending is not None:
+            await ending
         if self._log is not None:
             await self._log.close()
         await self.database.close()
@@ -291,12 +289,12 @@ class Salon:
             self.failed.set_exception(error)
             self.failed.exception()  # said above; also raised by who waits for it
 
-    async def _first(self, wanted: "Coroutine[Any, Any, Any] | asyncio.Future[Any]") -> None:
+    async def _first(
+        self, wanted: "Coroutine[Any, Any, Any] | asyncio.Future[Any]"
+    ) -> None:
         """Wait for ``wanted``, or raise what a part failed with before it."""
         waiting = asyncio.ensure_future(wanted)
-        await asyncio.wait(
-            {waiting, self.failed}, return_when=asyncio.FIRST_COMPLETED
-        )
+        await asyncio.wait({waiting, self.failed}, return_when=asyncio.FIRST_COMPLETED)
         if not waiting.done():
             waiting.cancel()
             self.failed.result()

@@ -70,9 +70,7 @@ class ChatController:
         )
 
 
-async def numbered(
-    applied: Awaitable[Applied], receipt: ReceiptHeaders
-) -> None:
+async def numbered(applied: Awaitable[Applied], receipt: ReceiptHeaders) -> None:
     """Fill the receipt's headers when the command is applied."""
     event, duplicate = await applied
     receipt["seq"] = str(event.seq)

@@ -143,9 +143,7 @@ class Chat:
             )
         )
 
-    async def read(
-        self, user: UserId, conversation: ConversationId, seq: int
-    ) -> None:
+    async def read(self, user: UserId, conversation: ConversationId, seq: int) -> None:
         """One has read up to ``seq``; one's other devices hear of it."""
         read_seq, read_n = await self._history.read(user, conversation, seq)
         self._notices.tell(
@@ -221,9 +219,7 @@ class Chat:
         """(key, media type) of a file that a conversation of ``user`` shows."""
         found = await self._history.file(user, id_)
         if found is None:
-            raise Refusal(
-                "file_unknown", "There is no such file for you.", status=404
-            )
+            raise Refusal("file_unknown", "There is no such file for you.", status=404)
         return found
 
     def _envelope(

@@ -139,9 +139,7 @@ class Owner:
             return
         self._delivered(outcomes)
 
-    async def _stored(
-        self, partition: int, records: Sequence[Record]
-    ) -> list[Outcome]:
+    async def _stored(self, partition: int, records: Sequence[Record]) -> list[Outcome]:
         term = self._terms[partition]
 
         def work(ledger: Ledger) -> list[Outcome]:

@@ -64,7 +64,7 @@ class Receipts:
         except BaseException:
             waiting.cancel()
             raise
-        asyncio.ensure_future(durable).add_done_callback(  # noqa: RUF006 - kept by log
+        asyncio.ensure_future(durable).add_done_callback(
             lambda done: self._appended(command.id, done)
         )
         return waiting

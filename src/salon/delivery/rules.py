@@ -74,7 +74,9 @@ def remove(
     return draft
 
 
-def send(ledger: Ledger, conversation: Conversation, command: chat.SendMessage) -> Draft:
+def send(
+    ledger: Ledger, conversation: Conversation, command: chat.SendMessage
+) -> Draft:
     """A message needs nothing but membership."""
     return conversations.post(conversation, command)
 
@@ -91,7 +93,7 @@ def _require_people(ledger: Ledger, users: set[Any], field: str) -> None:
         )
 
 
-class Exists(Exception):  # noqa: N818 - not an error: the wish is already true
+class Exists(Exception):
     """The conversation is there already; its first event is the answer."""
 
 

@@ -18,9 +18,7 @@ class MemoryLog:
 
     async def ensure(self, topics: Sequence[Topic]) -> None:
         for topic in topics:
-            self._topics.setdefault(
-                topic.name, [[] for _ in range(topic.partitions)]
-            )
+            self._topics.setdefault(topic.name, [[] for _ in range(topic.partitions)])
 
     async def append(
         self, topic: str, key: bytes | None, value: bytes

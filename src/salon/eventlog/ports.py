@@ -91,7 +91,9 @@ class EventLog(Protocol):
         """
         ...
 
-    async def tail(self, topic: str, listener: Listener, ready: Callable[[], None]) -> None:
+    async def tail(
+        self, topic: str, listener: Listener, ready: Callable[[], None]
+    ) -> None:
         """Hear what is appended from now on, until cancelled.
 
         Calls ``ready()`` when nothing appended later can be missed.
@@ -101,4 +103,3 @@ class EventLog(Protocol):
     async def close(self) -> None:
         """Send what is queued, then let go."""
         ...
-

@@ -126,9 +126,7 @@ def _epoch(connection: Connection) -> str:
     return found
 
 
-def _membership(
-    connection: Connection, user: UserId, id_: ConversationId
-) -> Row[Any]:
+def _membership(connection: Connection, user: UserId, id_: ConversationId) -> Row[Any]:
     row = connection.execute(
         select(members).where(
             members.c.conv_id == id_,
@@ -274,9 +272,7 @@ def _read(
     if seq <= membership.read_seq:
         return membership.read_seq, membership.read_n
     n = connection.execute(
-        select(func.max(events.c.n)).where(
-            events.c.conv_id == id_, events.c.seq <= seq
-        )
+        select(func.max(events.c.n)).where(events.c.conv_id == id_, events.c.seq <= seq)
     ).scalar()
     read_n = max(membership.read_n, membership.visible_n, n or 0)
     connection.execute(

@@ -175,11 +175,10 @@ class SqlLedger(PictureRows):
         return self._known.get(key)
 
     def first_event(self, conversation: ConversationId) -> Event:
-        for row in self._new_events:
-            if row["conv_id"] == conversation and row["seq"] == 1:
-                return self._known[(conversation, row["sender_id"], row["client_id"])][
-                    0
-                ]
+        for new in self._new_events:
+            if new["conv_id"] == conversation and new["seq"] == 1:
+                key = (conversation, new["sender_id"], new["client_id"])
+                return self._known[key][0]
         row = self._connection.execute(
             select(events).where(events.c.conv_id == conversation, events.c.seq == 1)
         ).one()
@@ -253,7 +252,9 @@ class SqlLedger(PictureRows):
                 )
             elif row.left_seq is not None or row.role != member.role:
                 self._connection.execute(
-                    update(members).where(mine, members.c.user_id == user).values(values)
+                    update(members)
+                    .where(mine, members.c.user_id == user)
+                    .values(values)
                 )
         for user, row in stored.items():
             if row.left_seq is None and UserId(user) not in conversation.members:

@@ -119,7 +119,7 @@ def _open(connection: Connection) -> list[Job]:
     rows = connection.execute(
         select(picture_jobs)
         .where(_jobs.state.in_(OPEN))
-        .order_by(_jobs.created, _jobs.id)
+        .order_by(_jobs.created, _jobs.conv_id, _jobs.seq)
     )
     return [_job_of_row(row) for row in rows]
 
