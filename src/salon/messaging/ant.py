@@ -194,16 +194,16 @@ def _is_catch_all(pattern: AntPattern) -> bool:
 
 
 class _Weight:
-    """What is counted: fewer wildcards first, then the longer text."""
+    """What is counted: fewer wildcards first, then the longer text.
+
+    As in Spring, ``.*`` at the end ("any extension") is no wildcard.
+    """
 
     def __init__(self, pattern: AntPattern) -> None:
-        bare = "".join("" if s.names else s.text for s in pattern.segments)
-        self.doubles = sum(s.text == ANY for s in pattern.segments)
-        self.variables = len(pattern.names)
+        bare = _without_variables(pattern.text).removesuffix(".*")
+        self.doubles = bare.count(ANY)
         self.singles = bare.count("*") - 2 * self.doubles
-        self.singles += sum(
-            _without_variables(s.text).count("*") for s in pattern.segments if s.names
-        )
+        self.variables = len(pattern.names)
         self.total = self.variables + self.singles + 2 * self.doubles
         self.length = len(_without_variables(pattern.text, "#"))
         self.is_prefix = pattern.text.endswith(pattern.separator + ANY)
