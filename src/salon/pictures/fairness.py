@@ -27,6 +27,7 @@ class FairQueue:
         self._waiting: dict[JobId, Job] = {}
         self._drawing: dict[JobId, Job] = {}
         self._served: dict[UserId, int] = {}
+        self._served_before: dict[JobId, int] = {}
 
     def add(self, job: Job) -> None:
         """A job came."""
@@ -45,12 +46,14 @@ class FairQueue:
             return None
         job = order[0]
         self._drawing[job.id] = self._waiting.pop(job.id)
+        self._served_before[job.id] = self._served.get(job.user, 0)
         self._served[job.user] = self._tick()
         return job
 
     def give_back(self, job: Job) -> None:
-        """It waits again, as long as it has waited since it came."""
+        """It was not drawn after all: it waits as if it had never been taken."""
         del self._drawing[job.id]
+        self._served[job.user] = self._served_before.pop(job.id, 0)
         self._waiting[job.id] = job
 
     def remove(self, id_: JobId) -> None:
@@ -59,6 +62,7 @@ class FairQueue:
         if job is None:
             return
         del self._arrived[id_]
+        self._served_before.pop(id_, None)
         left = (*self._waiting.values(), *self._drawing.values())
         if all(other.user != job.user for other in left):
             # whoever comes back arrives later than this, so it says nothing more

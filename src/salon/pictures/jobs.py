@@ -33,6 +33,10 @@ FAILED = "failed"
 CANCELLED = "cancelled"
 OPEN = (QUEUED, LEASED)
 
+PROMPT_MAX = MAX_PROMPT
+STEPS_MAX = MAX_STEPS
+GUIDANCE_MAX = MAX_GUIDANCE
+
 SEED_MAX = 2**31 - 1
 """What every viewer, worker and JavaScript number can hold."""
 
@@ -106,7 +110,7 @@ def wish(
     Raises:
         Refusal: theirs; names the field and its limit.
     """
-    if len(prompt) > 2 * MAX_PROMPT + 100:  # prompt, negative and the options' names
+    if len(prompt) > 2 * PROMPT_MAX + 100:  # prompt, negative and the options' names
         raise _too_long("prompt", len(prompt))
     words = parse_options(prompt)
     seed = words.seed if seed is None else seed
@@ -117,8 +121,8 @@ def wish(
         raise Refusal("prompt_empty", "Say what to draw.", field="prompt")
     if seed is not None:
         _within("seed", seed, 0, SEED_MAX)
-    _within("steps", steps, 1, MAX_STEPS)
-    _within("guidance", guidance, 0, MAX_GUIDANCE)
+    _within("steps", steps, 1, STEPS_MAX)
+    _within("guidance", guidance, 0, GUIDANCE_MAX)
     return Wish(
         prompt=text,
         negative=_clean(words.negative if negative is None else negative, "negative"),
@@ -169,7 +173,7 @@ def _option_number(name: str, text: str) -> int:
 def _clean(text: str, field: str) -> str:
     """One line without what does not show; line breaks become spaces."""
     text = " ".join(unicodedata.normalize("NFC", text).split())
-    if len(text) > MAX_PROMPT:
+    if len(text) > PROMPT_MAX:
         raise _too_long(field, len(text))
     if any(unicodedata.category(c) in ("Cc", "Cs") for c in text):
         raise Refusal(
@@ -183,9 +187,9 @@ def _clean(text: str, field: str) -> str:
 def _too_long(field: str, length: int) -> Refusal:
     return Refusal(
         "prompt_too_long",
-        f"`{field}` has at most {MAX_PROMPT} characters; this has {length}.",
+        f"`{field}` has at most {PROMPT_MAX} characters; this has {length}.",
         field=field,
-        params={"limit": MAX_PROMPT, "length": length},
+        params={"limit": PROMPT_MAX, "length": length},
         status=413,
     )
 

@@ -253,10 +253,14 @@ class Leases:
                     await _guarded(self.publish)
                     await asyncio.sleep(PUBLISH_S)
         finally:
-            self._closed = True
-            self._wake()
+            self.close()
             for task in self._ending.values():
                 task.cancel()
+
+    def close(self) -> None:
+        """Give no more work: who waits is sent away (503) and may ask again later."""
+        self._closed = True
+        self._wake()
 
     async def sweep(self) -> None:
         """One round: look at the table, expire leases, end what is overdue."""
