@@ -4,6 +4,7 @@ import asyncio
 import itertools
 
 import pytest
+from tests import engines
 from tests.eventlog.contract import Keeper, LogContract
 
 from salon.broker.config import BrokerConfig
@@ -62,6 +63,26 @@ class TestEmbeddedBroker(KafkaContract):
         )
         async with Broker.open(config) as broker:
             yield f"127.0.0.1:{broker.port}"
+
+    @pytest.fixture
+    async def log(self, bootstrap):
+        log = KafkaLog(bootstrap, "tests")
+        yield log
+        await log.close()
+
+
+@pytest.mark.kafka
+class TestApacheKafka(KafkaContract):
+    @pytest.fixture(scope="class")
+    @classmethod
+    def kafka(cls):
+        engines.require("kafka")
+        with engines.KafkaServer() as server:
+            yield server
+
+    @pytest.fixture
+    def bootstrap(self, kafka):
+        return kafka.bootstrap
 
     @pytest.fixture
     async def log(self, bootstrap):

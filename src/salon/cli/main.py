@@ -26,13 +26,16 @@ COMMANDS = {
 
 def run() -> None:
     """Run the command line; never returns."""
-    from salon.errors import StartupError
+    from salon.errors import StartupError, Unavailable
 
     try:
         _app(sys.argv[1:])()
     except StartupError as error:
         sys.stderr.write(f"salon: {error}\n")
         sys.exit(EXIT_CONFIG)
+    except Unavailable as error:
+        sys.stderr.write(f"salon: {error}\n")
+        sys.exit(1)
 
 
 def _app(arguments: list[str]) -> typer.Typer:
