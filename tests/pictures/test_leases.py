@@ -334,7 +334,7 @@ async def test_the_loop_wakes_for_news_and_ends_when_cancelled(world, here):
     running = asyncio.create_task(world.leases.run())
     await world.ask(ANN, here)
     async with asyncio.timeout(10):
-        while not world.heard(BOB):  # noqa: ASYNC110 - told from another task
+        while not world.heard(BOB):
             await asyncio.sleep(0.01)
     running.cancel()
     await asyncio.gather(running, return_exceptions=True)
@@ -343,7 +343,19 @@ async def test_the_loop_wakes_for_news_and_ends_when_cancelled(world, here):
         await world.leases.lease("w1", 0)
 
 
-ACTIONS = ["ask", "ask", "lease", "lease", "step", "finish", "finish", "fail", "cancel", "time", "restart"]
+ACTIONS = [
+    "ask",
+    "ask",
+    "lease",
+    "lease",
+    "step",
+    "finish",
+    "finish",
+    "fail",
+    "cancel",
+    "time",
+    "restart",
+]
 
 
 @pytest.mark.parametrize("seed", range(5))

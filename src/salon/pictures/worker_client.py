@@ -17,15 +17,15 @@ ANSWER_S = 30.0
 """How long an answer may take, beyond what we asked the server to wait."""
 
 
-class ServerAway(Error):  # noqa: N818 - a state of the world; tried again
+class ServerAway(Error):
     """The server cannot answer now: try the same again later."""
 
 
-class JobDropped(Error):  # noqa: N818 - not an error of anybody
+class JobDropped(Error):
     """The job is no longer ours (cancelled, ended, or leased anew): drop it."""
 
 
-class CallRefused(Error):  # noqa: N818 - pairs with JobDropped
+class CallRefused(Error):
     """The server refuses this call, and would again; says why."""
 
 
