@@ -1,0 +1,93 @@
+"""Idempotent producers: retries write nothing, gaps and zombies are refused."""
+
+from pathlib import Path
+
+import pytest
+
+from salon.broker.errors import ApiError, Code
+from salon.broker.log.batch import Batch
+from salon.broker.log.producers import Producers
+
+
+def batch(sequence: int, count: int = 1, *, epoch: int = 0, base: int = 0) -> Batch:
+    return Batch(
+        base, 100, 0, 2, 0, 0, count - 1, 1000, 1000, 42, epoch, sequence, count
+    )
+
+
+def written(*sequences: int, epoch: int = 0) -> Producers:
+    producers = Producers()
+    for offset, sequence in enumerate(sequences):
+        producers.update(batch(sequence, epoch=epoch, base=100 + offset))
+    return producers
+
+
+def refused(producers: Producers, wrong: Batch) -> Code:
+    with pytest.raises(ApiError) as caught:
+        producers.check(wrong)
+    return caught.value.code
+
+
+def test_the_last_five_batches_are_recognised_with_their_old_offsets():
+    producers = written(0, 1, 2, 3, 4, 5)
+
+    assert [producers.check(batch(s)) for s in (1, 5)] == [101, 105]
+    assert producers.check(batch(6)) is None
+    assert refused(producers, batch(0)) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
+def test_a_gap_is_refused():
+    assert refused(written(0), batch(2)) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
+def test_a_batch_that_only_begins_like_an_old_one_is_no_retry():
+    assert refused(written(0), batch(0, 2)) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+
+
+def test_a_lower_epoch_is_a_zombie_and_a_higher_one_begins_at_zero():
+    producers = written(0, epoch=3)
+
+    assert refused(producers, batch(1, epoch=2)) is Code.INVALID_PRODUCER_EPOCH
+    assert refused(producers, batch(1, epoch=4)) is Code.OUT_OF_ORDER_SEQUENCE_NUMBER
+    assert producers.check(batch(0, epoch=4)) is None
+
+
+def test_sequences_wrap_around():
+    producers = Producers()
+    producers.update(batch(2**31 - 1))
+
+    assert producers.check(batch(0)) is None
+
+
+def test_an_unknown_producer_may_begin_anywhere():
+    """Its state expired, or the records that told of it were deleted."""
+    assert Producers().check(batch(77)) is None
+
+
+def test_a_snapshot_remembers_the_last_batch(tmp_path: Path):
+    path = tmp_path / "00000000000000000102.snapshot"
+    written(0, 1).save(path)
+    loaded = Producers()
+
+    assert loaded.load(path)
+    assert loaded.check(batch(1)) == 101
+    assert loaded.check(batch(2)) is None
+
+
+def test_a_broken_snapshot_is_not_believed(tmp_path: Path):
+    path = tmp_path / "0.snapshot"
+    written(0).save(path)
+    data = bytearray(path.read_bytes())
+    data[-1] ^= 1
+    path.write_bytes(data)
+
+    assert not Producers().load(path)
+
+
+def test_silent_producers_are_forgotten():
+    producers = written(0)
+    producers.expire(1000)
+    kept = len(producers)
+    producers.expire(1001)
+
+    assert (kept, len(producers)) == (1, 0)
