@@ -5,6 +5,7 @@ import base64
 import json
 import os
 import struct
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
@@ -173,6 +174,21 @@ def frame(
 
 def text(payload: bytes, **kwargs: Any) -> bytes:
     return frame(0x1, payload, **kwargs)
+
+
+class Log:
+    """Stands in for a module's logger and remembers."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, dict[str, Any]]] = []
+        self.failures: list[BaseException | None] = []
+
+    def exception(self, event: str, **values: Any) -> None:
+        self.events.append((event, values))
+        self.failures.append(sys.exception())
+
+    def warning(self, event: str, **values: Any) -> None:
+        self.events.append((event, values))
 
 
 class RawClient:

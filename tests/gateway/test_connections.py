@@ -48,6 +48,21 @@ def test_a_connection_is_bound_once_and_only_while_it_is_there():
     assert connections.of_user("other") == 0
 
 
+def test_a_login_revoked_while_it_was_authenticated_gets_no_connection():
+    """The row was read before it was deleted; the answer comes after close_login."""
+    connections = Connections()
+    late, other = Closable("late"), Closable("other")
+    connections.add(late)
+    connections.add(other)
+    connections.close_login("l")
+    connections.close_login("moved", 1012, "reconnect")
+    connections.bind("late", login="l", user="u")
+    connections.bind("other", login="moved", user="u")
+
+    assert late.closed == [(1008, "logged out")]
+    assert other.closed == []
+
+
 def test_nothing_is_kept_of_a_connection_that_is_gone():
     connections = Connections()
     a = Closable("a")

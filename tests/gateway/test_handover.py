@@ -9,6 +9,7 @@ import logging
 import pytest
 from tests.gateway.harness import (
     ORIGIN,
+    Log,
     Recorder,
     frame,
     gateway,
@@ -19,6 +20,7 @@ from tests.gateway.harness import (
     websocket,
 )
 
+from salon.gateway import handover
 from salon.gateway.connections import Connections
 from salon.gateway.edge import EdgeLimits
 from salon.gateway.handover import Handover
@@ -154,8 +156,10 @@ async def test_an_upgrade_is_a_get():
         assert await client.ended()
 
 
-async def test_a_failure_of_ours_tells_nothing(caplog: pytest.LogCaptureFixture):
+async def test_a_failure_of_ours_tells_nothing(monkeypatch: pytest.MonkeyPatch):
     """picows alone answers 500 with the exception's text as the body."""
+    log = Log()
+    monkeypatch.setattr(handover, "log", log)
     async with gateway() as running, tcp(running.port) as client:
 
         def broken(*args: object) -> None:
@@ -168,7 +172,7 @@ async def test_a_failure_of_ours_tells_nothing(caplog: pytest.LogCaptureFixture)
 
         assert client.status == 500
         assert body == {"code": "internal", "message": "The server made a mistake."}
-        assert "/secret/path" in caplog.text
+        assert str(log.failures[0]) == "/secret/path"
 
 
 async def test_bytes_behind_the_handshake_are_not_lost():

@@ -6,9 +6,10 @@ import httpx
 import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from tests.gateway.harness import ORIGIN, gateway, tcp
+from tests.gateway.harness import ORIGIN, Log, gateway, tcp
 
 from salon.errors import Refusal, Unavailable
+from salon.gateway import guard
 from salon.gateway.edge import EdgeLimits
 
 
@@ -79,16 +80,19 @@ async def test_an_engine_that_cannot_is_503_without_details(client: httpx.AsyncC
 
 
 async def test_a_bug_is_500_with_nothing_but_the_request_id(
-    client: httpx.AsyncClient, caplog: pytest.LogCaptureFixture
+    client: httpx.AsyncClient, monkeypatch: pytest.MonkeyPatch
 ):
+    log = Log()
+    monkeypatch.setattr(guard, "log", log)
     answer = await client.get("/api/v1/bug")
 
     assert answer.status_code == 500
     assert answer.json()["code"] == "internal"
     assert "secret" not in answer.text
     assert answer.json()["params"] == {"request_id": answer.headers["x-request-id"]}
-    assert answer.headers["x-request-id"] in caplog.text
-    assert [record.levelname for record in caplog.records] == ["ERROR"]
+    said = {"request_id": answer.headers["x-request-id"], "path": "/api/v1/bug"}
+    assert log.events == [("gateway.request", said)]
+    assert str(log.failures[0]) == "/secret/path"
 
 
 @pytest.mark.parametrize(

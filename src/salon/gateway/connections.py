@@ -7,7 +7,7 @@ connection at once, whatever the transport (ASVS 5.0, 7.4.1).
 """
 
 import asyncio
-from collections import Counter, defaultdict
+from collections import Counter, defaultdict, deque
 
 from salon.errors import Refusal
 from salon.messaging.channel import Channel
@@ -17,6 +17,10 @@ REVOKED = 1008
 
 RESTART = 1012
 """Close code for a restart: come back, each after its own pause."""
+
+
+_REMEMBERED = 1024
+"""Logins that ended lately: one may be authenticating while it is revoked."""
 
 
 class Connections:
@@ -35,6 +39,7 @@ class Connections:
         self._owners: dict[str, tuple[str, str]] = {}
         self._logins: defaultdict[str, set[str]] = defaultdict(set)
         self._users: defaultdict[str, set[str]] = defaultdict(set)
+        self._revoked: deque[str] = deque(maxlen=_REMEMBERED)
 
     def __len__(self) -> int:
         return len(self._channels)
@@ -91,11 +96,18 @@ class Connections:
         _discard(self._users, user, channel.id)
 
     def bind(self, channel: str, *, login: str, user: str) -> None:
-        """Say whose connection it is (once, when the client is authenticated)."""
-        if channel in self._channels and channel not in self._owners:
-            self._owners[channel] = (login, user)
-            self._logins[login].add(channel)
-            self._users[user].add(channel)
+        """Say whose connection it is (once, when the client is authenticated).
+
+        Where the login was revoked while it was being looked at, the connection ends.
+        """
+        found = self._channels.get(channel)
+        if found is None or channel in self._owners:
+            return
+        self._owners[channel] = (login, user)
+        self._logins[login].add(channel)
+        self._users[user].add(channel)
+        if login in self._revoked:
+            found.close(REVOKED, "logged out")
 
     def close_login(
         self, login: str, code: int = REVOKED, reason: str = "logged out"
@@ -104,6 +116,8 @@ class Connections:
 
         Each is gone within the linger time (2 s), also where the peer is silent.
         """
+        if code == REVOKED:
+            self._revoked.append(login)
         return self._close(self._logins.get(login, set()), code, reason)
 
     def close_user(

@@ -56,7 +56,23 @@ class EdgeLimits:
 
 @dataclass
 class Edge:
-    """The shared parts. Make it inside the running event loop."""
+    """The shared parts. Make it inside the running event loop.
+
+    Attributes:
+        channels: asked for the handler of each new connection.
+        origins: whose pages may talk to this server.
+        clock: for timers and sessions.
+        connections: everybody who is connected.
+        peers: which proxies are believed.
+        limits: sizes and times.
+        budget: what may wait for one reader.
+        prefix: where WebSocket and SockJS are served.
+        session_cookie: whose value owns a SockJS session.
+        timers: a wheel to share with what speaks on the channels; None: a new one.
+        draining: set while the server stops.
+        wheel: the wheel of all deadlines.
+        ticks: the ticks of the event loop.
+    """
 
     channels: ChannelFactory
     origins: Origins
@@ -67,13 +83,14 @@ class Edge:
     budget: Budget = field(default_factory=Budget)
     prefix: str = "/ws"
     session_cookie: str = "salon_session"
+    timers: TimerWheel | None = None
     draining: bool = False
 
     def __post_init__(self) -> None:
         loop = asyncio.get_running_loop()
         self.ticks = Ticks(loop)
-        self.timers = TimerWheel(self.clock)
-        self.timers.run_on(loop)
+        self.wheel = TimerWheel(self.clock) if self.timers is None else self.timers
+        self.wheel.run_on(loop)
 
     def admit(self, headers: Mapping[str, str], remote: str) -> None:
         """Decide about a new connection; changes nothing.

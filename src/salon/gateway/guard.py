@@ -7,17 +7,17 @@ of ours a fixed answer with the request's id (the log has the rest under it).
 
 import asyncio
 import json
-import logging
 import secrets
 from typing import Any, Final
 
+import structlog
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from salon.errors import Refusal
 from salon.gateway.edge import Edge
 
-_LOG = logging.getLogger("salon.gateway")
+log = structlog.get_logger("salon.gateway")
 
 _SAFE: Final = frozenset({"GET", "HEAD", "OPTIONS"})
 
@@ -85,7 +85,7 @@ class Guard:
                 raise
             await answer.refuse(refusal)
         except Exception:
-            _LOG.exception("request %s %s failed", request_id, scope["path"])
+            log.exception("gateway.request", request_id=request_id, path=scope["path"])
             if not answer.started:
                 await answer.refuse(internal(request_id))
 

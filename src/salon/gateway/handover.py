@@ -27,11 +27,11 @@ here, by the same ``Edge`` that the HTTP transports ask.
 import base64
 import binascii
 import json
-import logging
 from http import HTTPStatus
 from typing import Any, Self, cast
 from urllib.parse import unquote
 
+import structlog
 from picows import (
     WSAutoPingStrategy,
     WSFrame,
@@ -52,7 +52,7 @@ from salon.gateway.websocket import Framing, Plain, SockJs, WebSocketChannel, re
 from salon.messaging.channel import Handshake
 from salon.sockjs import paths
 
-_LOG = logging.getLogger("salon.gateway")
+log = structlog.get_logger("salon.gateway")
 
 _READ_BUFFER = 2048
 """Bytes; the least picows takes. It doubles on demand and never shrinks, so the
@@ -80,7 +80,7 @@ class _Quiet:
     log = debug = info = warning = error = ignore
 
     def exception(self, *args: Any, **kwargs: Any) -> None:
-        _LOG.exception("a WebSocket callback failed")
+        log.exception("gateway.picows")  # noqa: LOG004 - called inside one
 
 
 _QUIET = _Quiet()
@@ -171,7 +171,7 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
         except Refusal as refusal:
             return WSUpgradeResponseWithListener(_refused(refusal), None)
         except Exception:
-            _LOG.exception("a WebSocket handshake failed")
+            log.exception("gateway.handshake")
             return WSUpgradeResponseWithListener(_refused(_INTERNAL), None)
         extra = {}
         if channel.handshake.subprotocol is not None:

@@ -8,12 +8,12 @@ The order of a request: ``Guard`` (origin, size, headers), then SockJS below the
 prefix, then the routers, and where none of them answers the web page.
 """
 
-import logging
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from importlib.metadata import version as installed
 from pathlib import Path
 from typing import Any
 
+import structlog
 from fastapi import APIRouter, FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
@@ -29,7 +29,7 @@ from salon.gateway.peers import is_loopback
 from salon.gateway.sockjs import SockJsApp
 from salon.gateway.webapp import WebApp
 
-_LOG = logging.getLogger("salon.gateway")
+log = structlog.get_logger("salon.gateway")
 
 Ready = Callable[[], Awaitable[Mapping[str, str]]]
 """What is not ready: part → why. Empty when everything is."""
@@ -174,7 +174,7 @@ async def _on_refusal(request: Request, error: Exception) -> Response:
 
 
 async def _on_unavailable(request: Request, error: Exception) -> Response:
-    _LOG.warning("%s: %s", request.url.path, error)
+    log.warning("gateway.unavailable", path=request.url.path, why=str(error))
     return _json(
         Refusal(
             "unavailable",

@@ -24,7 +24,7 @@ RESET = "salon.reset"
 """Key of the ASGI scope: a function that ends the connection with RST."""
 
 
-class _HeadTooBig(Exception):  # noqa: N818 - leaves the parser's callbacks, no further
+class _HeadTooBig(Exception):
     pass
 
 
@@ -105,7 +105,7 @@ class Http11(HttpToolsProtocol):
 
     def _expect_head(self) -> None:
         if self._head_timer is None:
-            self._head_timer = self._edge.timers.call_later(
+            self._head_timer = self._edge.wheel.call_later(
                 self._edge.limits.head_seconds, self._head_is_late
             )
 

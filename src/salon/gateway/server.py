@@ -10,7 +10,6 @@ Stopping (at most ``drain`` seconds): no new connections, channels are closed wi
 import asyncio
 import contextlib
 import errno
-import logging
 import socket
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -22,8 +21,6 @@ from salon.gateway.connections import RESTART
 from salon.gateway.edge import Edge
 from salon.gateway.handover import GatewayConfig, Handover
 from salon.gateway.http11 import Http11
-
-_LOG = logging.getLogger("salon.gateway")
 
 DRAIN = 5.0
 """Seconds from ``stop`` until ``serve`` returns, at most."""
@@ -96,7 +93,7 @@ class Server:
             await self._uvicorn.serve(sockets=[self._sock])
         finally:
             self._uvicorn.cut_all()
-            self._edge.timers.stop()
+            self._edge.wheel.stop()
 
     async def stop(self) -> None:
         """Drain: refuse, say goodbye, let ``serve`` return. May be called twice."""

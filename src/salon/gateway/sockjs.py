@@ -10,12 +10,12 @@ page is served (no JSONP, no iframe page, CORS for our own origins only).
 """
 
 import asyncio
-import logging
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+import structlog
 from starlette.types import Receive, Scope, Send
 
 from salon import ids, metrics
@@ -28,7 +28,7 @@ from salon.messaging.channel import ChannelHandler, Handshake
 from salon.sockjs import frames, info, paths
 from salon.sockjs.session import Session
 
-_LOG = logging.getLogger("salon.gateway")
+log = structlog.get_logger("salon.gateway")
 
 _PRELUDE: Final = b"h" * 2048 + b"\n"
 """Some browsers show nothing of an answer before its first 2 KiB."""
@@ -263,7 +263,7 @@ class HttpSession:
         self._timer: Timer | None = None
         self._outbox = Outbox(
             edge.ticks,
-            edge.timers,
+            edge.wheel,
             edge.budget,
             send=_never,
             send_all=_never,
@@ -287,7 +287,7 @@ class HttpSession:
         try:
             self._handler.on_open(self)
         except Exception:
-            _LOG.exception("a channel's on_open failed")
+            log.exception("gateway.on_open")
             self.close(1011, "internal error")
 
     # -- Channel --------------------------------------------------------------
@@ -338,7 +338,7 @@ class HttpSession:
                         return
                     self._handler.on_data(message)
         except Exception:
-            _LOG.exception("a channel's on_data failed")
+            log.exception("gateway.on_data")
             self.close(1011, "internal error")
         finally:
             self._senders -= 1
@@ -430,19 +430,19 @@ class HttpSession:
         self.close(*frames.INTERRUPTED)
 
     def _on_overflow(self, how: str) -> None:
-        _LOG.warning("slow reader closed: %s (%s)", how, self.handshake.transport)
+        log.warning("gateway.slow_reader", how=how, transport=self.handshake.transport)
         self.close(SLOW_READER, "reads too slowly: " + how)
         if self._reset is not None:
             # A stream whose reader does not read: its own end waits there, too.
             reset, self._reset = self._reset, None
-            self._edge.timers.call_later(self._edge.limits.linger, reset)
+            self._edge.wheel.call_later(self._edge.limits.linger, reset)
 
     def _look_later(self) -> None:
         """Look again when a heart-beat or the end of the wait may be due."""
         if self._timer is not None:
             self._timer.cancel()
         delay = self._session.next_look(self._edge.clock.monotonic())
-        self._timer = self._edge.timers.call_later(delay, self._look)
+        self._timer = self._edge.wheel.call_later(delay, self._look)
 
     def _look(self) -> None:
         self._timer = None
@@ -452,7 +452,7 @@ class HttpSession:
             return
         if self._session.heartbeat_due(now):
             self._news.set()
-        self._timer = self._edge.timers.call_later(
+        self._timer = self._edge.wheel.call_later(
             max(1.0, self._session.next_look(now)), self._look
         )
 
@@ -473,7 +473,7 @@ class HttpSession:
             try:
                 handler.on_close(code, reason)
             except Exception:
-                _LOG.exception("a channel's on_close failed")
+                log.exception("gateway.on_close")
 
 
 def _never(_: Any) -> None:

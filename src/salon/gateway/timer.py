@@ -14,12 +14,13 @@ loop late.
 """
 
 import asyncio
-import logging
 from collections.abc import Callable
+
+import structlog
 
 from salon.clock import Clock
 
-_LOG = logging.getLogger("salon.gateway")
+log = structlog.get_logger("salon.gateway")
 
 TICK = 0.1
 """Seconds a tick lasts: heart-beats and idle limits are seconds, not milliseconds."""
@@ -87,7 +88,7 @@ class TimerWheel:
                 try:
                     timer.callback()
                 except Exception:
-                    _LOG.exception("a timer's callback failed")
+                    log.exception("gateway.timer")
 
     def run_on(self, loop: asyncio.AbstractEventLoop) -> None:
         """Let ``loop`` turn the wheel from now on."""

@@ -14,13 +14,15 @@ of a peer that reads no more, which an ordinary close would keep for minutes.
 """
 
 import asyncio
-import logging
+import contextlib
 import socket
 import struct
 from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Any, Final, Protocol
+
+import structlog
 
 from salon import ids, metrics
 from salon.gateway.edge import Edge
@@ -29,7 +31,7 @@ from salon.gateway.timer import Timer
 from salon.messaging.channel import ChannelHandler, Handshake
 from salon.sockjs import frames as sockjs
 
-_LOG = logging.getLogger("salon.gateway")
+log = structlog.get_logger("salon.gateway")
 
 CONTINUATION: Final = 0x0
 TEXT: Final = 0x1
@@ -270,7 +272,7 @@ class WebSocketChannel:
             send = lambda message: plain_send(one(message))  # noqa: E731
         self._outbox = Outbox(
             self._edge.ticks,
-            self._edge.timers,
+            self._edge.wheel,
             self._edge.budget,
             send=send,
             send_all=self._send_all,
@@ -303,7 +305,7 @@ class WebSocketChannel:
             self.close(error.code, error.reason)
             # Section 7.1.7: no answer is waited for; only our CLOSE has to arrive
             # before the kernel resets a socket with unread bytes.
-            self._edge.timers.call_later(_FAIL, self._wire.disconnect)
+            self._edge.wheel.call_later(_FAIL, self._wire.disconnect)
 
     def pause(self) -> None:
         """The transport buffers more than its mark."""
@@ -331,7 +333,7 @@ class WebSocketChannel:
             try:
                 handler.on_close(code, reason)
             except Exception:
-                _LOG.exception("a channel's on_close failed")
+                log.exception("gateway.on_close")
 
     # -- inside ---------------------------------------------------------------
 
@@ -342,7 +344,7 @@ class WebSocketChannel:
         transport.set_write_buffer_limits(high=self._edge.budget.soft)
         if self._framing.opening is not None:
             self._wire.send(TEXT, self._framing.opening)
-        self._timer = self._edge.timers.call_later(
+        self._timer = self._edge.wheel.call_later(
             self._edge.limits.heartbeat, self._heartbeat
         )
         handler = self._edge.channels()
@@ -350,7 +352,7 @@ class WebSocketChannel:
         try:
             handler.on_open(self)
         except Exception:
-            _LOG.exception("a channel's on_open failed")
+            log.exception("gateway.on_open")
             self.close(1011, "internal error")
             return
         self.resume_reading()
@@ -377,7 +379,7 @@ class WebSocketChannel:
             while self._unread and self._reading and self._closing is None:
                 self._handler.on_data(self._unread.popleft())
         except Exception:
-            _LOG.exception("a channel's on_data failed")
+            log.exception("gateway.on_data")
             self.close(1011, "internal error")
         finally:
             self._delivering = False
@@ -408,15 +410,13 @@ class WebSocketChannel:
     def _linger(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
-        self._timer = self._edge.timers.call_later(
-            self._edge.limits.linger, self._reset
-        )
+        self._timer = self._edge.wheel.call_later(self._edge.limits.linger, self._reset)
 
     def _reset(self) -> None:
         reset(self._wire.underlying_transport)
 
     def _on_overflow(self, how: str) -> None:
-        _LOG.warning("slow reader closed: %s (%s)", how, self.handshake.transport)
+        log.warning("gateway.slow_reader", how=how, transport=self.handshake.transport)
         self._say_goodbye(SLOW_READER, "reads too slowly: " + how)
 
     def _send_all(self, batch: list[bytes]) -> None:
@@ -424,7 +424,7 @@ class WebSocketChannel:
         self._wire.underlying_transport.write(self._framing.many(batch))
 
     def _heartbeat(self) -> None:
-        self._timer = self._edge.timers.call_later(
+        self._timer = self._edge.wheel.call_later(
             self._edge.limits.heartbeat, self._heartbeat
         )
         if len(self._outbox or ()):
@@ -445,10 +445,8 @@ def reset(transport: Any) -> None:
     """End a connection with RST: nothing of it stays in the kernel."""
     sock = transport.get_extra_info("socket")
     if sock is not None:
-        try:
+        with contextlib.suppress(OSError):  # it is gone already
             sock.setsockopt(
                 socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0)
             )
-        except OSError:
-            _LOG.debug("the socket was gone before its reset")
     transport.abort()

@@ -37,11 +37,11 @@ _UNSAFE = re.compile(
 )
 
 
-class BrokenFraming(ValueError):  # noqa: N818 - the protocol's own words
+class BrokenFraming(ValueError):
     """Theirs: a payload that is not JSON, or not made of strings."""
 
 
-class PayloadExpected(ValueError):  # noqa: N818 - the protocol's own words
+class PayloadExpected(ValueError):
     """Theirs: an empty request where messages were due."""
 
 
