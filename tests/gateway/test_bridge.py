@@ -450,7 +450,7 @@ class TestRefusals:
             "topic/all",
             "/topic/e\u0301",
             "/topic/a\\nb",
-            "/topic/" + "x" * 600,
+            "/topic/" + "x" * 1024,
         ],
     )
     async def test_subscriptions_are_refused_unless_granted(self, world, destination):

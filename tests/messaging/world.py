@@ -106,12 +106,15 @@ class World:
         self.users = UserRegistry()
         self.registry = SubscriptionRegistry()
         self.template = MessagingTemplate(self.registry, self.users)
-        self.dispatcher = Dispatcher(
-            controllers, self.registry, self.template, Grants(grants), **options
-        )
         self.events = SessionEvents()
         self.timer = FakeTimer()
         self.clock = ManualClock()
+        self.serve(controllers, grants, **options)
+
+    def serve(self, controllers, grants, **options):
+        self.dispatcher = Dispatcher(
+            controllers, self.registry, self.template, Grants(grants), **options
+        )
 
     def session(self, who="ann", id_=None, version=Version.V12, roles=()):
         id_ = id_ or f"s{len(self.users)}"

@@ -13,7 +13,7 @@ from salon.messaging.refusal import NotGranted
 
 APP = "/app"
 USER = "/user"
-CHARS_MAX = 512
+CHARS_MAX = 1024
 """Characters of a destination: room for any name, and rights stay quick to decide."""
 
 _BAD = re.compile(r"[\x00-\x1f\x7f*?{}\\]|//|/\.{1,2}(?:/|$)|/$|^(?!/)")
