@@ -62,8 +62,20 @@ async def test_the_first_message_of_a_tick_goes_at_once_and_later_ones_joined():
     await asyncio.sleep(0)
     assert world.wire.writes == [[b"1"], [b"2", b"3"]]
 
+
+async def test_after_a_busy_tick_the_first_message_waits_for_others_too():
+    world = World()
+    for message in [b"1", b"2", b"3"]:
+        world.outbox.put(message)
+    await asyncio.sleep(0)
     world.outbox.put(b"4")
-    assert world.wire.writes[2:] == [[b"4"]]
+    assert world.wire.writes == [[b"1"], [b"2", b"3"]]
+
+    await asyncio.sleep(0)
+    assert world.wire.writes == [[b"1"], [b"2", b"3"], [b"4"]]
+
+    world.outbox.put(b"5")
+    assert world.wire.writes[3:] == [[b"5"]]
 
 
 async def test_a_single_later_message_is_sent_alone():

@@ -3,8 +3,9 @@
 Theory of operation. A system call for every message and subscriber is what a
 messenger spends its time on, so (1) the first message of a tick of the event loop
 goes to the socket at once, for the lowest latency, and (2) what follows in the same
-tick waits and leaves joined, in one write, when the tick ends. ``Ticks`` knows where
-ticks end; all outboxes share it.
+tick waits and leaves joined, in one write, when the tick ends; after such a tick the
+first message of the next waits, too. ``Ticks`` knows where ticks end; all outboxes
+share it.
 
 A reader may be slower than its room talks. Below the *soft* mark nothing happens.
 Above it messages that may be lost (``droppable``: typing, progress) are dropped, or
@@ -49,24 +50,32 @@ class Budget:
 class Ticks:
     """Counts ticks of an event loop and calls back where one ends."""
 
-    __slots__ = ("_loop", "_waiting", "now")
+    __slots__ = ("_loop", "_waiting", "now", "running")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.now = 0
-        """The number of the present tick."""
+        """The number of the present tick; only ticks that send are counted."""
+
+        self.running = False
+        """Whether the end of the present tick is awaited."""
 
         self._loop = loop
-        self._waiting: list[Outbox] | None = None
+        self._waiting: list[Outbox] = []
 
-    def begin(self) -> list["Outbox"]:
-        """The outboxes to flush at the end of this tick; add to it."""
-        if self._waiting is None:
-            self._waiting = []
+    def begin(self) -> None:
+        """Something was sent in this tick: its end has a meaning."""
+        if not self.running:
+            self.running = True
             self._loop.call_soon(self._end)
-        return self._waiting
+
+    def flush_at_end(self, outbox: "Outbox") -> None:
+        """Flush ``outbox`` when this tick ends."""
+        self._waiting.append(outbox)
+        self.begin()
 
     def _end(self) -> None:
-        waiting, self._waiting = self._waiting or [], None
+        waiting, self._waiting = self._waiting, []
+        self.running = False
         self.now += 1
         for outbox in waiting:
             outbox.flush()
@@ -139,7 +148,8 @@ class Outbox:
         ticks = self._ticks
         if self._tick != ticks.now and not self._paused:
             self._tick = ticks.now
-            ticks.begin()
+            if not ticks.running:
+                ticks.begin()
             self._send(data)
             return
         self._queue(data, droppable, coalesce)
@@ -152,6 +162,8 @@ class Outbox:
         if len(batch) == 1:
             self._send(batch[0])
         else:
+            # A busy room: let the first message of the next tick wait and join, too.
+            self._tick = self._ticks.now
             self._send_all(batch)
 
     def take(self) -> list[bytes]:
@@ -200,7 +212,7 @@ class Outbox:
                 self._keys = {}
             self._keys[coalesce] = len(self._pending)
         if not self._pending and not self._paused:
-            self._ticks.begin().append(self)
+            self._ticks.flush_at_end(self)
         self._pending.append(data)
         self._bytes += len(data)
         if self._bytes > self._budget.soft and not self._paused:
