@@ -17,6 +17,7 @@ from fastapi import APIRouter, Request
 
 from salon.app.children import Child
 from salon.app.settings import Settings
+from salon.app.space import Space
 from salon.chat.api import router as chat_router
 from salon.chat.conversations import TEXT_MAX
 from salon.chat.endpoints import ChatController
@@ -27,7 +28,7 @@ from salon.delivery.fanout import Fanout
 from salon.delivery.inbox import Inbox
 from salon.delivery.owner import Owner
 from salon.delivery.receipts import Receipts
-from salon.errors import StartupError, Unavailable
+from salon.errors import Refusal, StartupError, Unavailable
 from salon.eventlog import topics
 from salon.eventlog.kafka import KafkaLog
 from salon.gateway import accounts, origins
@@ -106,6 +107,7 @@ class Salon:
         clock = SystemClock()
         self.database = Database(settings.database_url)
         self.media = FileMedia(settings.data / "files")
+        self.space = Space(settings.data, clock)
         self.history = SqlHistory(self.database)
         self.routes: Routes = MemoryRoutes(node)
 
@@ -150,7 +152,9 @@ class Salon:
         await event_log.ensure([topics.COMMANDS, inbox_topic])
 
         loop = asyncio.get_running_loop()
-        receipts = Receipts(event_log, topics.COMMANDS.name, loop.call_later)
+        receipts = Receipts(
+            event_log, topics.COMMANDS.name, loop.call_later, self.space.check
+        )
         fanout = Fanout(node, self.template, receipts, self.routes, event_log)
         owner = Owner(SqlLedgers(self.database), fanout.deliver)
         inbox = Inbox(node, event_log, self.template, receipts)
@@ -355,6 +359,10 @@ class Salon:
             f"partition {partition}": reason
             for partition, reason in owner.parked.items()
         }
+        try:
+            self.space.check()
+        except Refusal as error:
+            found["disk"] = error.message
         try:
             await self.history.epoch()
         except Unavailable as error:

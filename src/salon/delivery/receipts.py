@@ -29,6 +29,7 @@ class Receipts:
     Args:
         topic: where commands go.
         call_later: a timer, ``(seconds, function) -> handle with cancel()``.
+        guard: raises ``Refusal`` while nothing can be taken (a full disk).
     """
 
     def __init__(
@@ -36,13 +37,16 @@ class Receipts:
         log: EventLog,
         topic: str,
         call_later: Callable[[float, Callable[[], None]], asyncio.TimerHandle],
+        guard: Callable[[], None] = lambda: None,
     ) -> None:
         self._log = log
         self._topic = topic
         self._call_later = call_later
+        self._guard = guard
         self._waiting: dict[str, asyncio.Future[Applied]] = {}
 
     async def submit(self, command: Command) -> Awaitable[Applied]:
+        self._guard()
         if len(self._waiting) >= WAITING_MAX:
             raise Refusal(
                 "overloaded",
@@ -54,19 +58,17 @@ class Receipts:
         self._waiting[command.id] = waiting
         timer = self._call_later(TIMEOUT_S, lambda: self._expired(command.id))
         waiting.add_done_callback(lambda _done: self._forget(command.id, timer))
+        began = waiting.get_loop().time()
         try:
-            with metrics.append.time():
-                durable = await self._log.append(
-                    self._topic,
-                    str(command.conversation).encode(),
-                    msgspec.json.encode(command),
-                )
+            durable = await self._log.append(
+                self._topic,
+                str(command.conversation).encode(),
+                msgspec.json.encode(command),
+            )
         except BaseException:
             waiting.cancel()
             raise
-        asyncio.ensure_future(durable).add_done_callback(
-            lambda done: self._appended(command.id, done)
-        )
+        durable.add_done_callback(lambda done: self._appended(command.id, began, done))
         return waiting
 
     def answer(self, id_: str, outcome: Applied | Refusal) -> None:
@@ -79,7 +81,10 @@ class Receipts:
         else:
             waiting.set_result(outcome)
 
-    def _appended(self, id_: str, done: "asyncio.Future[Position]") -> None:
+    def _appended(
+        self, id_: str, began: float, done: "asyncio.Future[Position]"
+    ) -> None:
+        metrics.append.observe(done.get_loop().time() - began)
         if done.cancelled() or done.exception() is None:
             return
         waiting = self._waiting.get(id_)

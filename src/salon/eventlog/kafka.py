@@ -80,7 +80,7 @@ class KafkaLog:
 
     async def append(
         self, topic: str, key: bytes | None, value: bytes
-    ) -> Awaitable[Position]:
+    ) -> "asyncio.Future[Position]":
         if self._unsent >= UNSENT_MAX:
             raise Unavailable("The log is behind; try again in a moment.")
         producer = self._producer or await self._start_producer()
@@ -89,16 +89,27 @@ class KafkaLog:
         except KafkaError as error:
             raise Unavailable(f"The log takes nothing now: {error}") from error
         self._unsent += 1
-        sent.add_done_callback(self._settled)
-        return _position(sent)
+        durable: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
+        sent.add_done_callback(lambda sent: self._settled(sent, durable))
+        return durable
 
-    def _settled(self, sent: "asyncio.Future[Any]") -> None:
+    def _settled(
+        self, sent: "asyncio.Future[Any]", durable: "asyncio.Future[Position]"
+    ) -> None:
         self._unsent -= 1
+        if durable.done():
+            return
         if sent.cancelled():
+            durable.cancel()
             return
         error = sent.exception()
         if error is not None:
             log.warning("log.append_failed", why=repr(error))
+            durable.set_exception(Unavailable(f"The log did not take it: {error}"))
+            durable.exception()  # said above, also to nobody who waits
+            return
+        meta = sent.result()
+        durable.set_result(Position(meta.partition, meta.offset))
 
     async def _start_producer(self) -> AIOKafkaProducer:
         async with self._starting:
@@ -209,14 +220,6 @@ class KafkaLog:
         if self._producer is not None:
             with contextlib.suppress(Exception):
                 await asyncio.wait_for(self._producer.stop(), 3)
-
-
-async def _position(sent: "asyncio.Future[Any]") -> Position:
-    try:
-        meta = await sent
-    except KafkaError as error:
-        raise Unavailable(f"The log did not take it: {error}") from error
-    return Position(meta.partition, meta.offset)
 
 
 class _Ownership(ConsumerRebalanceListener):  # type: ignore[misc]

@@ -22,7 +22,7 @@ class MemoryLog:
 
     async def append(
         self, topic: str, key: bytes | None, value: bytes
-    ) -> Awaitable[Position]:
+    ) -> "asyncio.Future[Position]":
         partitions = self._topics[topic]
         index = zlib.crc32(key or b"") % len(partitions)
         offset = len(partitions[index])

@@ -4,7 +4,8 @@ An implementation speaks to the embedded broker and to Apache Kafka alike
 (``kafka.py``), or keeps a list in memory (``memory.py``, for tests).
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+import asyncio
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -73,13 +74,13 @@ class EventLog(Protocol):
 
     async def append(
         self, topic: str, key: bytes | None, value: bytes
-    ) -> Awaitable[Position]:
-        """Queue a record; the awaitable resolves when it is durable (acks=all).
+    ) -> "asyncio.Future[Position]":
+        """Queue a record; the future resolves when it is durable (acks=all).
 
         Records appended one after another with one key keep that order.
 
         Raises:
-            Unavailable: ours; from here (no room) or from the awaitable (no log).
+            Unavailable: ours; from here (no room) or from the future (no log).
         """
         ...
 
