@@ -330,6 +330,27 @@ async def test_a_full_disk_leaves_the_job_in_the_queue(world, here):
     assert (await world.leases.lease("w1", 0)).id == id_
 
 
+@pytest.mark.parametrize("end", ["deadline", "worker_lost"])
+async def test_an_end_that_the_log_does_not_take_is_tried_again(world, here, end):
+    id_, event = await world.ask(ANN, here)
+    for _ in range(ATTEMPTS_MAX if end == "worker_lost" else 0):
+        await world.leases.lease("w1", 0)
+    submit = world.salon.receipts.submit
+
+    async def away(_command):
+        raise Unavailable("the log is away")
+
+    world.leases._commands = type("Away", (), {"submit": staticmethod(away)})
+    world.clock.advance(DEADLINE_S if end == "deadline" else LEASE_S)
+    await world.settle()
+    assert await world.leases.lease("w2", 0) is None  # and nobody draws in vain
+    world.leases._commands = type("Back", (), {"submit": staticmethod(submit)})
+    await world.settle()
+
+    assert await world.ends(ANN, here) == [(id_, "failed")]
+    assert (await world.body(ANN, here, event.seq))["code"] == end
+
+
 async def test_the_loop_wakes_for_news_and_ends_when_cancelled(world, here):
     running = asyncio.create_task(world.leases.run())
     await world.ask(ANN, here)

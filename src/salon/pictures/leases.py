@@ -276,12 +276,15 @@ class Leases:
                 )
                 await self._lost(held)
         for known in list(self._known.values()):
+            job = known.job
             if now >= known.ends_at:
                 self._fail(
-                    known.job,
+                    job,
                     "deadline",
                     f"It was not drawn within {DEADLINE_S // 60} minutes.",
                 )
+            elif job.attempt >= ATTEMPTS_MAX and job.id not in self._held:
+                self._fail_lost(job)
         await self.publish()
 
     async def publish(self) -> None:
@@ -335,11 +338,9 @@ class Leases:
         if job.id in self._known:
             return
         self._know(job)
-        if job.attempt >= ATTEMPTS_MAX:
-            self._fail_lost(job)
-            return
-        self._queue.add(job)
-        self._wake()
+        if job.attempt < ATTEMPTS_MAX:  # else the sweep ends it
+            self._queue.add(job)
+            self._wake()
 
     def _adopt(self, job: Job) -> Held:
         """A lease that was not given here, or not in this life."""
@@ -414,7 +415,6 @@ class Leases:
         job = replace(held.job, state=QUEUED, worker=None, lease_until=None)
         self._known[id_].job = job
         if job.attempt >= ATTEMPTS_MAX:
-            self._queue.remove(id_)
             self._fail_lost(job)
             return
         self._queue.give_back(job)
@@ -466,6 +466,8 @@ class Leases:
     def _fail(self, job: Job, code: str, reason: str) -> None:
         if job.id in self._ending:
             return
+        if job.id not in self._held:
+            self._queue.remove(job.id)
         task = asyncio.create_task(self._end(job, code, reason))
         self._ending[job.id] = task
         task.add_done_callback(lambda _done: self._ending.pop(job.id, None))

@@ -134,6 +134,12 @@ class Worker:
 
     def run(self) -> None:
         """Work until ``stop``."""
+        try:
+            self._run()
+        finally:
+            self._server.close()
+
+    def _run(self) -> None:
         wait_s = FIRST_WAIT_S
         pause = _Pause(self._stop)
         while not self._stop.is_set():
