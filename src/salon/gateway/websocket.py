@@ -214,6 +214,23 @@ class WebSocketChannel:
     ``wire`` is its transport (picows' ``WSTransport``).
     """
 
+    __slots__ = (
+        "_assembler",
+        "_closing",
+        "_delivering",
+        "_edge",
+        "_framing",
+        "_handler",
+        "_outbox",
+        "_reading",
+        "_received_close",
+        "_timer",
+        "_unread",
+        "_wire",
+        "handshake",
+        "id",
+    )
+
     def __init__(self, edge: Edge, handshake: Handshake, framing: Framing) -> None:
         self.id = ids.token(128)
         self.handshake = handshake
@@ -223,7 +240,7 @@ class WebSocketChannel:
         self._handler: ChannelHandler | None = None
         self._wire: Any = None
         self._outbox: Outbox | None = None
-        self._unread: deque[bytes] = deque()
+        self._unread: deque[bytes] | None = None
         self._reading = False
         self._delivering = False
         self._closing: tuple[int, str] | None = None
@@ -326,7 +343,7 @@ class WebSocketChannel:
             self._outbox.finish(flush=False)
         self._edge.connections.remove(self)
         metrics.connections.labels(self.handshake.transport).dec()
-        self._unread.clear()
+        self._unread = None
         code, reason = self._closing or self._received_close or (ABNORMAL, "")
         handler, self._handler = self._handler, None
         if handler is not None:
@@ -363,6 +380,8 @@ class WebSocketChannel:
         except ValueError:
             self.close(3000, "Broken framing.")
             return
+        if self._unread is None:  # not always there: 600 bytes a connection
+            self._unread = deque()
         self._unread.extend(messages)
         self._pump()
 
@@ -383,6 +402,8 @@ class WebSocketChannel:
             self.close(1011, "internal error")
         finally:
             self._delivering = False
+        if not self._unread:
+            self._unread = None
 
     def _on_close(self, payload: bytes) -> None:
         """Section 5.5.1: answer CLOSE with its own code, then end."""
@@ -397,7 +418,7 @@ class WebSocketChannel:
 
     def _say_goodbye(self, code: int, reason: str) -> None:
         self._closing = (code, reason)
-        self._unread.clear()
+        self._unread = None
         farewell = self._framing.farewell(code, reason)
         if farewell is not None:
             self._wire.send(TEXT, farewell)
