@@ -105,6 +105,17 @@ async def test_settling_may_close_the_pipeline():
     assert settled == []
 
 
+async def test_an_entry_that_fails_to_settle_does_not_hold_up_the_others():
+    made, settled, _, settle = pipeline()
+    one = future()
+    made.push(one, lambda value, error: 1 / 0)
+    made.push(2, settle)
+    one.set_result(1)
+    await turn()
+
+    assert settled == [(2, None)]
+
+
 @given(st.permutations(range(6)), st.sets(st.integers(0, 5)))
 @settings(max_examples=60, deadline=None)
 def test_any_order_of_completion_gives_the_order_of_frames(order, immediate):

@@ -349,6 +349,12 @@ class TestTheRest:
         assert frame.get("content-type") == "application/json"
         assert events(session, b"SEND\ndestination:/a\n\n\0") == []
 
+    def test_an_error_may_quote_anything(self):
+        frame = parsed(connected().error("x", "a\0b\ud800c\nd:" + "e" * 2000))
+
+        assert frame.get("message").startswith("a\ufffdb?c\nd:e")
+        assert len(frame.get("message")) == 1000
+
     @pytest.mark.parametrize("version", Version)
     def test_answers_are_in_the_clients_version(self, version):
         session = connected(version.value)

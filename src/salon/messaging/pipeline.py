@@ -13,6 +13,10 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
+import structlog
+
+log = structlog.get_logger("salon.messaging")
+
 Settle = Callable[[Any, BaseException | None], None]
 """Called once, with the value or the error."""
 
@@ -80,7 +84,10 @@ class Pipeline:
                     error = future.exception()
                     value = None if error else future.result()
             self._entries.popleft()
-            settle(value, error)
+            try:
+                settle(value, error)
+            except Exception:  # a bug; those behind it still get their turn
+                log.exception("pipeline.settle")
 
 
 def _retrieve(future: asyncio.Future[Any]) -> None:

@@ -262,8 +262,14 @@ class ServerSession:
         body: bytes = b"",
         content_type: str = "text/plain",
     ) -> bytes:
-        """ERROR; the connection must be closed after it."""
+        """ERROR; the connection must be closed after it.
+
+        ``message`` may quote what the client said: what a header cannot hold is
+        replaced, and it is cut at 1,000 characters.
+        """
         self.state = State.ENDED
+        message = message[:1000].replace("\0", "\ufffd")
+        message = message.encode(errors="replace").decode()
         head = [("message", message), ("code", code), *headers]
         if receipt is not None:
             head.append(("receipt-id", receipt))
