@@ -85,7 +85,7 @@ class KafkaServer:
     folder.
     """
 
-    def __init__(self, heap: str = "512m") -> None:
+    def __init__(self, heap: str = "512m", *, auto_create: bool = False) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="salon-kafka-"))
         self.port = free_port()
         self.heap = heap
@@ -97,6 +97,7 @@ class KafkaServer:
             "port": self.port,
             "controller_port": free_port(),
             "data": self.folder / "data",
+            "auto_create": str(auto_create).lower(),
         }.items():
             filled = filled.replace("{" + name + "}", str(value))
         self._properties.write_text(filled)
