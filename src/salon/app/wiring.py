@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import structlog
-from fastapi import APIRouter, Request
+from fastapi import Request
 
 from salon.app.children import Child
 from salon.app.settings import Settings
@@ -23,6 +23,8 @@ from salon.chat.conversations import TEXT_MAX
 from salon.chat.endpoints import ChatController
 from salon.chat.ports import Outcome
 from salon.chat.service import Chat
+from salon.classic.application import Classic
+from salon.classic.endpoints import router as classic_router
 from salon.clock import SystemClock
 from salon.delivery.fanout import Fanout
 from salon.delivery.inbox import Inbox
@@ -44,7 +46,7 @@ from salon.imaging.request import MAX_PROMPT
 from salon.media.files import FileMedia
 from salon.messaging.dispatch import Dispatcher
 from salon.messaging.events import SessionEvents
-from salon.messaging.grants import Grant, Grants, may_send, may_subscribe
+from salon.messaging.grants import Grants, may_send, may_subscribe
 from salon.messaging.message import Message
 from salon.messaging.principal import Principal
 from salon.messaging.sessions import Session
@@ -68,6 +70,9 @@ from salon.store.migrate import migrate
 from salon.store.pictures import SqlPictures
 
 log = structlog.get_logger("salon.wiring")
+
+CLASSIC_LIB = Path(__file__).parent.parent / "webapp" / "classic-lib"
+"""What the guest pages load; copied there by the page's build."""
 
 WEBAPP = Path(__file__).parent.parent / "webapp"
 """The built page; ``make web`` and the wheel's build hook put it there."""
@@ -167,11 +172,19 @@ class Salon:
         pictures = Pictures(node, receipts, jobs, clock)
         fanout.watchers += [self._membership_changed, leases.applied]
 
+        classic = None
+        if settings.guests_allowed:
+            classic = Classic(self.template, self.users)
+            classic.listen(self.sessions)
         dispatcher = Dispatcher(
-            [ChatController(chat), PictureController(pictures), *self._more()],
+            [
+                ChatController(chat),
+                PictureController(pictures),
+                *(classic.controllers if classic else ()),
+            ],
             self.subscriptions,
             self.template,
-            Grants([*GRANTS, *self._more_grants()]),
+            Grants([*GRANTS, *(classic.grants if classic else ())]),
             interceptors=[self._admit],
         )
         edge = Edge(
@@ -204,7 +217,7 @@ class Salon:
                 chat_router(chat, self.media, self._current, board.of),
                 pictures_router(pictures, self._current),
                 worker_api.router(leases, results, self._worker_token()),
-                *self._more_routers(),
+                *([classic_router(classic, CLASSIC_LIB)] if classic else []),
             ],
             webapp=WEBAPP if (WEBAPP / "index.html").exists() else None,
             ready=lambda: self._problems(owner),
@@ -304,15 +317,6 @@ class Salon:
             self.failed.result()
 
     # --- small decisions
-
-    def _more(self) -> list[object]:
-        return []
-
-    def _more_grants(self) -> list[Grant]:
-        return []
-
-    def _more_routers(self) -> list[APIRouter]:
-        return []
 
     async def _current(self, request: Request) -> Principal:
         """Who asks over HTTP; what changes something counts as a message."""
