@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import random
 
 import pytest
 from tests.messaging.world import ByLogin, World
@@ -209,6 +210,20 @@ class TestConnecting:
         assert frame.get("code") == "overload"
         assert channel.closed[0] == 1009
         bridge._task.cancel()
+
+    async def test_bytes_that_come_while_results_are_open_are_bounded_too(
+        self, world, controller
+    ):
+        bridge, channel = await client(world, pending=1)
+        bridge.on_data(ERRORS + send("/app/later", "a"))
+        await settle()
+        for _ in range(12):
+            bridge.on_data(send("/app/say", "x" * 40_000))
+        assert channel.paused
+
+        [frame] = channel.frames()
+        assert frame.get("code") == "overload"
+        assert channel.closed[0] == 1009
 
     async def test_whoever_does_not_connect_in_time_is_closed(self, world):
         _bridge, channel = world.bridge()
@@ -658,6 +673,36 @@ async def test_a_whole_conversation_works_in_every_version(world, version):
     assert message.body == "ü".encode()
     assert message.get("subscription") == "0"
     assert receipt.get("receipt-id") == "r:1"
+
+
+async def test_mutated_conversations_end_in_an_error_or_go_on(world):
+    """300 conversations with bytes changed: nothing else happens, nothing is left."""
+    chance = random.Random(11)
+    clean = b"CONNECT\naccept-version:1.2\nlogin:ann\n\n\0" + ERRORS
+    clean += subscribe("/topic/all", receipt="1") + send("/app/say", "x" * 50, "2")
+    clean += send("/app/refuse", "", "3") + subscribe("/app/people", "p")
+    clean += b"UNSUBSCRIBE\nid:p\n\n\0" + send("/app/say") + b"\n"
+    outcomes = set()
+    for _ in range(300):
+        data = bytearray(clean)
+        for _ in range(chance.randrange(1, 4)):
+            at = chance.randrange(len(data))
+            data[at : at + chance.randrange(3)] = bytes(
+                chance.choices(b"\0\n\r:\\/*aS0\xff", k=chance.randrange(4))
+            )
+        bridge, channel = world.bridge()
+        for start in range(0, len(data), 61):
+            bridge.on_data(bytes(data[start : start + 61]))
+        await settle()
+        commands = [frame.command for frame in channel.frames()]
+        assert (channel.closed is None) == ("ERROR" not in commands)
+        outcomes.add(channel.closed and channel.closed[0])
+        bridge.on_close(1006, "")
+
+    assert outcomes == {None, 1002, 1008}
+    assert len(world.users) == 0
+    assert world.registry.destinations() == []
+    assert world.timer.waiting == []
 
 
 async def test_each_connection_gets_its_own_bridge(world):

@@ -295,7 +295,9 @@ class TestRights:
 
         with pytest.raises(Refusal, match="Wait"):
             await send(world, ann, "/app/nothing")
-        assert seen == [("/nothing", None)] * 2
+        with pytest.raises(Refusal, match="Wait"):
+            await subscribe(world, ann, "/app/people/blue")
+        assert seen == [("/nothing", None)] * 2 + [("/people/blue", None)]
 
 
 def test_payloads_are_json_unless_bytes_or_text():

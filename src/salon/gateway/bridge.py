@@ -29,6 +29,7 @@ a handler refused, or failed           MESSAGE on                 none
 CONNECT was refused                    ERROR                      1008
 … for now (``retry_after``, engines)   ERROR                      1013
 no CONNECT in time, heart-beats lost   ERROR                      4408
+it sends on though we stopped reading  ERROR                      1009
 =====================================  =========================  ===========
 """
 
@@ -71,6 +72,7 @@ ERRORS = "/queue/errors"
 
 NORMAL = 1000
 POLICY = 1008
+TOO_BIG = 1009
 INTERNAL = 1011
 TRY_LATER = 1013
 TIMED_OUT = 4408
@@ -174,11 +176,9 @@ class StompBridge:
         if self._ending:
             return
         self._stomp.receive(data)
-        if self._task is None:
-            self._pump()
-        elif self._stomp.buffered > self._services.settings.most_waiting:
-            self._error("overload", "too many bytes wait to be read", close=1009)
-        self._regulate()
+        self._pump()
+        if self._stomp.buffered > self._services.settings.most_waiting:
+            self._error("overload", "too many bytes wait to be read", close=TOO_BIG)
 
     def on_close(self, code: int, reason: str) -> None:
         self._ending = True
@@ -188,10 +188,8 @@ class StompBridge:
     # ------------------------------------------------------------ frames, in order
 
     def _pump(self) -> None:
-        """Start the task if there is a frame for it."""
-        if self._task is not None:
-            return
-        event = self._next()
+        """Start the task if there is none, and a frame for it."""
+        event = self._next() if self._task is None else None
         if event is not None:
             self._task = asyncio.get_running_loop().create_task(self._run(event))
         self._regulate()

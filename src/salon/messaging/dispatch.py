@@ -1,7 +1,7 @@
 """From a frame to a handler, and from its value to subscribers.
 
 Every SEND and SUBSCRIBE passes the same gates in the same order: spelling
-(``destinations``), rights (``grants``), interceptors, then the handler or the registry.
+(``destinations``), rights (``grants``), then the registry, or interceptors and a handler.
 A SEND goes to controllers only: a client that could send to ``/topic`` directly would
 pass by every rule and speak in anybody's name.
 """
@@ -30,7 +30,7 @@ from salon.messaging.template import JSON, MessagingTemplate
 from salon.stomp import events, frames
 
 Interceptor = Callable[[Message], None]
-"""Sees each message before its handler; raises ``Refusal`` to stop it (rates)."""
+"""Sees each message that has a handler before it; a ``Refusal`` stops it (rates)."""
 
 
 class Reply(msgspec.Struct):
@@ -97,8 +97,6 @@ class Dispatcher:
         message = self._message(session, event.destination, path, event)
         message.body = event.body
         message.variables = variables
-        for interceptor in self._interceptors:
-            interceptor(message)
         result = await self._invoke(handler, message)
         return Reply(
             result,
@@ -179,6 +177,8 @@ class Dispatcher:
 
     async def _invoke(self, handler: Handler, message: Message) -> Any:
         """The value of a handler, or a future where it returned an awaitable."""
+        for interceptor in self._interceptors:
+            interceptor(message)
         try:
             result = handler.invoke(message)
             if inspect.iscoroutine(result):
