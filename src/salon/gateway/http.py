@@ -42,6 +42,23 @@ async def _all_ready() -> Mapping[str, str]:
     return {}
 
 
+def create_api(routers: Iterable[APIRouter], version: str) -> FastAPI:
+    """The routers with our answers to errors; ``openapi()`` of it is their schema."""
+    api = FastAPI(
+        title="Salon",
+        version=version,
+        docs_url=None,  # its page loads scripts from elsewhere
+        redoc_url=None,
+        openapi_url=None,
+        redirect_slashes=False,
+    )
+    for router in routers:
+        api.include_router(router)
+    for kind, answer in _ANSWERS.items():
+        api.add_exception_handler(kind, answer)
+    return api
+
+
 def create_app(
     edge: Edge,
     routers: Iterable[APIRouter],
@@ -63,19 +80,7 @@ def create_app(
         body_limit: bytes of a request's body.
         body_limits: other limits by path prefix (uploads).
     """
-    api = FastAPI(
-        title="Salon",
-        version=version,
-        docs_url=None,  # its page loads scripts from elsewhere
-        redoc_url=None,
-        openapi_url=None,
-        redirect_slashes=False,
-    )
-    for router in routers:
-        api.include_router(router)
-    api.include_router(_operators(edge, ready, version))
-    for kind, answer in _ANSWERS.items():
-        api.add_exception_handler(kind, answer)
+    api = create_api([*routers, _operators(edge, ready, version)], version)
     if webapp is not None:
         api.router.default = _PageOrNothing(api.router.default, WebApp(webapp))
     front = _Front(edge, api)
