@@ -51,7 +51,7 @@ function parseImagine(rest: string): Parsed {
     const [name = "", ...words] = flag.trim().split(/\s+/);
     const value = words.join(" ");
     if (name === "no" && value) wish.negative = value;
-    else if (name in NUMBERS) {
+    else if (Object.hasOwn(NUMBERS, name)) {
       const rule = NUMBERS[name as keyof typeof NUMBERS];
       const number = Number(value);
       const fits = value !== "" && number >= rule.min && number <= rule.max;

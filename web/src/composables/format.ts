@@ -30,7 +30,7 @@ export function useFormat() {
   const tag = computed(() => (locale.value === "zh" ? "zh-Hans" : locale.value));
 
   const time = (ts: number) =>
-    dateFormat(tag.value, { hour: "2-digit", minute: "2-digit" }).format(ts);
+    dateFormat(tag.value, { timeStyle: "short" }).format(ts);
 
   /** As in a list: the time today, the weekday this week, else the date. */
   const brief = (ts: number, now = Date.now()) => {

@@ -16,6 +16,8 @@ const parser = new MarkdownIt("default", { html: false, linkify: true, breaks: t
   "html_block",
   "html_inline",
 ]);
+const LINK = /^(?:https?|mailto):/i;
+parser.validateLink = (url) => LINK.test(url);
 parser.linkify.set({ fuzzyLink: false, fuzzyEmail: false });
 parser.renderer.rules.link_open = (tokens, index, options, _env, self) => {
   tokens[index]!.attrSet("target", "_blank");
@@ -25,11 +27,12 @@ parser.renderer.rules.link_open = (tokens, index, options, _env, self) => {
 
 const ALLOWED = {
   ALLOWED_TAGS: [
-    ...["p", "br", "strong", "em", "s", "code", "pre", "blockquote"],
-    ...["ul", "ol", "li", "a", "hr", "h1", "h2", "h3", "h4", "h5", "h6"],
+    "p", "br", "strong", "em", "s", "code", "pre", "blockquote", "ul", "ol", "li", "a", "hr",
+    "h1", "h2", "h3", "h4", "h5", "h6",
   ],
   ALLOWED_ATTR: ["href", "target", "rel", "start"],
-  ALLOWED_URI_REGEXP: /^(?:https?|mailto):/i,
+  ALLOWED_URI_REGEXP: LINK,
+  ADD_URI_SAFE_ATTR: ["target", "rel", "start"],
   ALLOW_DATA_ATTR: false,
   ALLOW_ARIA_ATTR: false,
 };
@@ -50,8 +53,10 @@ export function renderMarkdown(text: string): string {
 /** One plain line for lists and announcements. */
 export function plainLine(text: string): string {
   return text
+    .replace(/^\s*(?:>+|#{1,6})\s/gm, "")
     .replace(/```\w*/g, " ")
-    .replace(/[*_~`>#]{1,3}(?=\S)|(?<=\S)[*_~`]{1,3}/g, "")
+    .replace(/[*~`]{1,3}(?=\S)|(?<=\S)[*~`]{1,3}/g, "")
+    .replace(/(?<!\w)_{1,3}(?=\S)|(?<=\S)_{1,3}(?!\w)/g, "")
     .replace(/\s+/g, " ")
     .trim();
 }

@@ -115,7 +115,7 @@ export const useOutbox = defineStore("outbox", () => {
       const receipt = await deliver(destination, body);
       entry.state = "sent";
       entry.seq = Number(receipt.seq);
-      await storage?.remove(entry.client_id).catch(() => undefined);
+      void storage?.remove(entry.client_id).catch(() => undefined);
     } catch (error) {
       if (error instanceof Disconnected || !(error instanceof ApiError)) {
         entry.state = "waiting"; // the next connection sends it again
@@ -129,7 +129,7 @@ export const useOutbox = defineStore("outbox", () => {
       }
       entry.state = "failed";
       entry.error = { code: error.code, message: error.message, params: error.params };
-      await keep(entry);
+      void keep(entry);
     }
     flush();
   }
