@@ -13,6 +13,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 from salon.errors import StartupError
 
 if TYPE_CHECKING:
+    from salon.imaging.training.emoji import Watch
     from salon.imaging.training.loop import Progress as TrainingProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train the picture model.")
@@ -44,7 +45,7 @@ def emoji(
         float, typer.Option(min=0.1, help="for all networks together")
     ] = 60.0,
     stage: Annotated[
-        str | None, typer.Option(help="only prior, upscaler or unet")
+        str | None, typer.Option(help="only prior, upscaler, unet or polish")
     ] = None,
     threads: _Threads = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
@@ -67,13 +68,17 @@ def emoji(
     data = recipe.prepare_data(place, threads, console.log)
     for name, share in recipe.STAGES.items():
         if stage in (None, name):
-            _train_stage(recipe, name, data, place, 60.0 * minutes * share, console)
+            seconds = 60.0 * minutes * share
+            with _bar(name, console) as watch:
+                recipe.train_stage(name, data, place, seconds, watch)
     if stage is None:
         export(out, out / "model")
         sheet(out / "model", out / "sheet.png")
 
 
-def _train_stage(recipe, name, data, place, seconds, console) -> None:  # type: ignore[no-untyped-def]
+@contextmanager
+def _bar(name: str, console: Console) -> "Iterator[Watch]":
+    """A progress bar for one stage, fed by what the loop reports."""
     columns = (
         TextColumn("{task.description:9}"),
         BarColumn(),
@@ -84,12 +89,10 @@ def _train_stage(recipe, name, data, place, seconds, console) -> None:  # type: 
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(name, total=1.0, step=0, loss=0.0)
 
-        def watch(
-            _: str, progress: "TrainingProgress", share: float, loss: float
-        ) -> None:
-            bar.update(task, completed=share, step=progress.step, loss=loss)
+        def watch(_: str, done: "TrainingProgress", share: float, loss: float) -> None:
+            bar.update(task, completed=share, step=done.step, loss=loss)
 
-        recipe.train_stage(name, data, place, seconds, watch)
+        yield watch
 
 
 @app.command()

@@ -64,7 +64,7 @@ def export(
     target.mkdir(parents=True, exist_ok=True)
     trained = {}
     for part in _parts():
-        path = training / f"{part.name}.safetensors"
+        path = _checkpoint_of(training, part.name)
         progress = checkpoint.load_average(path, part.model)
         trained[part.name] = {
             "parameters": sum(p.numel() for p in part.model.parameters()),
@@ -82,6 +82,14 @@ def export(
     text = json.dumps(card, ensure_ascii=False, indent=2)
     (target / CARD).write_text(text + "\n", "utf-8")
     (target / "MODEL_CARD.md").write_text(modelcard.render(card), "utf-8")
+
+
+def _checkpoint_of(training: Path, name: str) -> Path:
+    """The upscaler's last minutes go into a checkpoint of their own."""
+    polished = training / "polish.safetensors"
+    if name == "upscaler" and polished.exists():
+        return polished
+    return training / f"{name}.safetensors"
 
 
 def export_features(weights: Path, path: Path) -> None:

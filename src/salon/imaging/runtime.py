@@ -67,7 +67,7 @@ OnStep = Callable[[Step], bool]
 """Called after each step; returning False cancels the picture."""
 
 
-class Cancelled(Error):  # noqa: N818 - it is not an error of anyone
+class Cancelled(Error):
     """The caller's ``on_step`` asked to stop; nothing is wrong."""
 
 

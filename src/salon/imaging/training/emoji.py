@@ -1,8 +1,8 @@
 """The whole recipe: data, prior, upscaler, U-Net, in one resumable folder.
 
 Each stage leaves a file; a stage whose file is complete is skipped, one that was
-begun goes on where it stopped. The stages other than the U-Net do not need each
-other, so on two cores the upscaler can be trained beside the prior.
+begun goes on where it stopped. Prior and upscaler do not need each other, so on two
+cores they can be trained at once, by two processes.
 """
 
 from __future__ import annotations
@@ -12,14 +12,19 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
+from salon.imaging import export
 from salon.imaging.data import dataset, packages
 from salon.imaging.data.emoji import read_emoji
 from salon.imaging.models.prior import Prior
 from salon.imaging.models.unet import UNet
 from salon.imaging.models.upscaler import Upscaler
+from salon.imaging.request import PictureRequest
+from salon.imaging.runtime import EmbeddedModel
 from salon.imaging.text import SentenceEncoder, Whitening
 from salon.imaging.training import checkpoint, loop
 from salon.imaging.training import prior as prior_training
@@ -27,7 +32,7 @@ from salon.imaging.training import unet as unet_training
 from salon.imaging.training import upscaler as upscaler_training
 from salon.imaging.training.loop import Progress
 
-STAGES = {"prior": 0.18, "upscaler": 0.13, "unet": 0.69}
+STAGES = {"prior": 0.24, "upscaler": 0.12, "unet": 0.6, "polish": 0.04}
 """The trained parts in order, and the share of the training time each gets."""
 
 Note = Callable[[str], None]
@@ -78,6 +83,11 @@ def train_stage(
     elif stage == "unet":
         model, loss = UNet(), unet_training.loss(data, load_prior(place.folder))
         recipe = unet_training.recipe(seconds, place.seed)
+    elif stage == "polish":
+        model = Upscaler()
+        checkpoint.load_average(place.folder / "upscaler.safetensors", model)
+        loss = upscaler_training.loss(data.originals, own=own_pictures(data, place))
+        recipe = upscaler_training.polish_recipe(seconds, place.seed)
     else:
         raise ValueError(f"stage is one of {', '.join(STAGES)}, not {stage!r}")
 
@@ -85,6 +95,25 @@ def train_stage(
         watch(stage, progress, progress.share(recipe), value)
 
     return loop.train(model, loss, recipe, place.folder, tell)[1]
+
+
+def own_pictures(
+    data: dataset.Dataset, place: Workplace
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """(rows of the originals, what the model draws for their labels), made once."""
+    path = place.folder / "own.npz"
+    if not path.exists():
+        export.export(
+            place.folder, place.folder / "draft", data.text.whitening, facts("draft")
+        )
+        model = EmbeddedModel.load(place.folder / "draft")
+        rows = [i for i, label in enumerate(data.labels) if label not in data.held_out]
+        drawn = [
+            model.canvas(PictureRequest(data.labels[i], seed=i, steps=8)) for i in rows
+        ]
+        np.savez(path, rows=np.asarray(rows), drawn=np.stack(drawn).astype(np.float16))
+    with np.load(path, allow_pickle=False) as arrays:
+        return arrays["rows"], arrays["drawn"].astype(np.float32)
 
 
 def load_prior(folder: Path) -> Prior:

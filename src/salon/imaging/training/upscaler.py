@@ -17,6 +17,7 @@ from salon.imaging.data.compose import shrink
 from salon.imaging.pixels import CANVAS, to_canvas
 from salon.imaging.training.loop import Loss, Recipe
 
+Floats = NDArray[np.float32]
 BATCH = 16
 CROP = 24
 
@@ -28,38 +29,61 @@ def recipe(seconds: float, seed: int = 0) -> Recipe:
     )
 
 
+def polish_recipe(seconds: float, seed: int = 0) -> Recipe:
+    """The last minutes, with the model's own small pictures as input."""
+    return Recipe(
+        "polish", 7e-4, ema=0.998, seconds=seconds, seed=seed, weight_decay=0.0
+    )
+
+
 def loss(
-    originals: NDArray[np.uint8], batch: int = BATCH, max_noise: float = 0.16
+    originals: NDArray[np.uint8],
+    batch: int = BATCH,
+    max_noise: float = 0.16,
+    own: tuple[NDArray[np.int64], Floats] | None = None,
 ) -> Loss:
-    """L1 plus half the L1 of neighbouring differences, which asks for sharp edges."""
-    smalls = np.stack([shrink(picture, CANVAS) for picture in originals])
+    """L1 plus half the L1 of neighbouring differences, which asks for sharp edges.
+
+    ``own`` are rows of ``originals`` and what the model itself drew for them, canvases
+    (n, 4, 32, 32); given them, two crops of three come from there, unspoiled.
+    """
+    smalls = to_canvas(np.stack([shrink(picture, CANVAS) for picture in originals]))
 
     def compute(model: nn.Module, rng: np.random.Generator) -> Tensor:
-        small, large = _crops(smalls, originals, rng, batch)
+        rows = rng.integers(len(smalls), size=batch)
+        lows = smalls[rows]
+        from_model = np.zeros(batch, bool)
+        if own is not None:
+            from_model = rng.random(batch) < 2 / 3
+            picked = rng.integers(len(own[0]), size=batch)
+            rows = np.where(from_model, own[0][picked], rows)
+            lows = np.where(from_model[:, None, None, None], own[1][picked], lows)
+        small, large = _crops(lows, to_canvas(originals[rows]), rng)
         low, high = torch.from_numpy(small), torch.from_numpy(large)
-        answer = model(_spoil(low, rng, max_noise))
+        spoiled = _spoil(low, rng, max_noise)
+        shown = torch.where(
+            torch.from_numpy(from_model)[:, None, None, None], low, spoiled
+        )
+        answer = model(shown)
         return F.l1_loss(answer, high) + 0.5 * _edge_loss(answer, high)
 
     return compute
 
 
 def _crops(
-    smalls: NDArray[np.uint8],
-    originals: NDArray[np.uint8],
-    rng: np.random.Generator,
-    batch: int,
-) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    lows, highs = [], []
-    for row in rng.integers(len(smalls), size=batch):
+    lows: Floats, highs: Floats, rng: np.random.Generator
+) -> tuple[Floats, Floats]:
+    """The same window, mirroring and order of colours for both sizes."""
+    small, large = [], []
+    for low, high in zip(lows, highs, strict=True):
         y, x = rng.integers(CANVAS - CROP + 1, size=2)
-        low = smalls[row, y : y + CROP, x : x + CROP]
-        high = originals[row, 4 * y : 4 * (y + CROP), 4 * x : 4 * (x + CROP)]
-        if rng.random() < 0.5:
-            low, high = low[:, ::-1], high[:, ::-1]
         order = [*rng.permutation(3), 3]
-        lows.append(low[..., order])
-        highs.append(high[..., order])
-    return to_canvas(np.stack(lows)), to_canvas(np.stack(highs))
+        turn = -1 if rng.random() < 0.5 else 1
+        window = low[order, y : y + CROP, x : x + CROP]
+        wide = high[order, 4 * y : 4 * (y + CROP), 4 * x : 4 * (x + CROP)]
+        small.append(window[..., ::turn])
+        large.append(wide[..., ::turn])
+    return np.stack(small), np.stack(large)
 
 
 def _spoil(canvas: Tensor, rng: np.random.Generator, max_noise: float) -> Tensor:
