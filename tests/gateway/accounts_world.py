@@ -20,7 +20,7 @@ from salon.messaging.channel import ChannelHandler
 from salon.messaging.principal import Principal
 from salon.store.accounts import SqlAccounts
 from salon.store.database import Database
-from salon.store.migrate import migrate
+from salon.store.schema import metadata
 
 PASSWORD = "kettle moss tram 91"
 
@@ -69,7 +69,7 @@ class World:
 async def world_in(folder: Path) -> AsyncIterator[World]:
     path = folder / "salon.db"
     database = Database(f"sqlite:///{path}")
-    await database.write(migrate)
+    await database.write(metadata.create_all)
     clock = ManualClock()
     accounts = SqlAccounts(database)
     logins = Logins(accounts, clock)

@@ -409,6 +409,7 @@ async def test_open_invitations_of_one_person_are_bounded(world: World) -> None:
 
 async def test_users_lists_everybody_with_public_fields_only(world: World) -> None:
     ann = await world.ann()
+    world.clock.advance(1)
     await world.invited(ann, "bob")
     users = (await ann.get("/api/v1/users")).json()["users"]
 

@@ -38,14 +38,20 @@ class World:
         self.ticks = Ticks(asyncio.get_running_loop())
         self.wire = Wire()
         self.overflows: list[str] = []
+        self.held = 0
         self.outbox = Outbox(
             self.ticks,
             self.timers,
             Budget(**budget),
             send=self.wire.send,
             send_all=self.wire.send_all,
+            held=lambda: self.held,
             on_overflow=self.overflows.append,
         )
+
+    def pause(self, held: int) -> None:
+        self.held = held
+        self.outbox.pause()
 
     def wait(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -89,7 +95,7 @@ async def test_a_single_later_message_is_sent_alone():
 
 async def test_a_paused_way_takes_nothing_and_resuming_writes_all_of_it():
     world = World()
-    world.outbox.pause(1000)
+    world.pause(1000)
     for message in [b"1", b"2", b"3"]:
         world.outbox.put(message)
         await asyncio.sleep(0)
@@ -114,7 +120,7 @@ async def test_a_burst_within_a_tick_asks_the_transport_before_it_is_judged():
 
 async def test_above_the_soft_mark_droppable_messages_are_dropped():
     world = World(soft=1000)
-    world.outbox.pause(1000)
+    world.pause(1000)
     world.outbox.put(b"durable")
     world.outbox.put(b"typing", droppable=True)
     world.outbox.put(b"durable too")
@@ -125,7 +131,7 @@ async def test_above_the_soft_mark_droppable_messages_are_dropped():
 
 async def test_below_the_soft_mark_nothing_is_dropped():
     world = World(soft=1000)
-    world.outbox.pause(0)
+    world.pause(0)
     world.outbox.put(b"typing", droppable=True)
     world.outbox.resume()
 
@@ -135,7 +141,7 @@ async def test_below_the_soft_mark_nothing_is_dropped():
 async def test_a_newer_message_takes_the_place_of_an_older_one_of_its_key():
     """It stands where it was put, so it overtakes nothing sent before it."""
     world = World()
-    world.outbox.pause(0)
+    world.pause(0)
     world.outbox.put(b"10 %", droppable=True, coalesce="job 1")
     world.outbox.put(b"other", droppable=True, coalesce="job 2")
     world.outbox.put(b"durable")
@@ -149,7 +155,7 @@ async def test_a_newer_message_takes_the_place_of_an_older_one_of_its_key():
 
 async def test_coalescing_goes_on_above_the_soft_mark():
     world = World(soft=10)
-    world.outbox.pause(0)
+    world.pause(0)
     world.outbox.put(b"10 %", droppable=True, coalesce="job")
     world.outbox.put(b"durable message")
     world.outbox.put(b"90 %", droppable=True, coalesce="job")
@@ -173,7 +179,7 @@ async def test_keys_are_forgotten_with_their_messages():
 
 async def test_above_the_hard_mark_the_connection_is_cut():
     world = World(soft=100, hard=1000)
-    world.outbox.pause(100)
+    world.pause(100)
     for _ in range(9):
         world.outbox.put(b"x" * 100)
     assert world.overflows == []
@@ -188,7 +194,7 @@ async def test_above_the_hard_mark_the_connection_is_cut():
 
 async def test_too_long_above_the_soft_mark_the_connection_is_cut():
     world = World(soft=100, patience=5.0)
-    world.outbox.pause(100)
+    world.pause(100)
     world.outbox.put(b"x")
     world.wait(4.9)
     assert world.overflows == []
@@ -197,10 +203,24 @@ async def test_too_long_above_the_soft_mark_the_connection_is_cut():
     assert world.overflows == ["101 bytes wait after 5 s"]
 
 
+async def test_a_reader_that_got_most_of_it_meanwhile_is_not_cut():
+    """The transport says what it still holds; an old figure would be unjust."""
+    world = World(soft=100, hard=1000, patience=5.0)
+    world.pause(900)
+    world.held = 50
+    world.outbox.put(b"x" * 200)
+    assert world.overflows == []
+
+    world.held = 0
+    world.outbox.take()
+    world.wait(6.0)
+    assert world.overflows == []
+
+
 async def test_patience_starts_anew_after_a_time_below_the_mark():
     world = World(soft=100, patience=5.0)
     for _ in range(5):
-        world.outbox.pause(101)
+        world.pause(101)
         world.wait(4.0)
         world.outbox.resume()
         world.wait(4.0)
@@ -212,7 +232,7 @@ async def test_patience_starts_anew_after_a_time_below_the_mark():
 async def test_finishing_writes_what_waits_or_forgets_it():
     for flush in (True, False):
         world = World()
-        world.outbox.pause(200)
+        world.pause(200)
         world.outbox.put(b"1")
         world.outbox.finish(flush=flush)
         world.outbox.finish(flush=True)
@@ -248,7 +268,7 @@ def test_survivors_keep_their_order_and_nothing_durable_is_lost(steps):
             elif kind.startswith("key"):
                 world.outbox.put(message, droppable=True, coalesce=kind)
             elif kind == "pause":
-                world.outbox.pause(size)
+                world.pause(size)
             elif kind == "resume":
                 world.outbox.resume()
             else:
@@ -331,7 +351,7 @@ async def test_a_cut_is_counted(reason: str):
 
     before = slow_readers._value.get()
     world = World(soft=10, hard=100)
-    world.outbox.pause(50)
+    world.pause(50)
     if reason == "hard":
         world.outbox.put(b"x" * 100)
     else:

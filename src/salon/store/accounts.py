@@ -304,7 +304,9 @@ def _set_password(sql: Connection, user: int, secret_hash: str, now: int) -> Non
 
 def _users(sql: Connection) -> list[User]:
     query = select(users).where(users.c.disabled.is_(False))
-    return [_user(row) for row in sql.execute(query.order_by(users.c.id))]
+    return [
+        _user(row) for row in sql.execute(query.order_by(users.c.created, users.c.id))
+    ]
 
 
 def _user(row: Row[Any]) -> User:
