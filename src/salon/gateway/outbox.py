@@ -15,10 +15,10 @@ history, it comes back and catches up.
 
 States of the way out::
 
-    flowing ──pause(held)──► paused ──resume()──► flowing ──finish()──► finished
+    flowing ──pause()──► paused ──resume()──► flowing ──finish()──► finished
 
-``held`` is what the transport already buffers and will not give back; while paused
-nothing more goes there, so the most that waits is ``held`` + the hard mark.
+While paused nothing more goes to the transport. What it still holds (``held``) is
+part of what waits: it will not give it back, and the reader has not got it.
 
 Order: survivors leave in the order in which they were put; a message that replaces
 an older one of its key stands where *it* was put, so nobody sees it before anything
@@ -89,6 +89,7 @@ class Outbox:
         timers: for the patience.
         send: puts one message on the wire at once.
         send_all: puts several on the wire, in order, in one write.
+        held: bytes that the transport has taken and not yet written.
         on_overflow: the budget is used up; the argument says how, for people. The
             outbox is finished then.
     """
@@ -118,6 +119,7 @@ class Outbox:
         *,
         send: Callable[[bytes], None],
         send_all: Callable[[list[bytes]], None],
+        held: Callable[[], int],
         on_overflow: Callable[[str], None],
     ) -> None:
         self._ticks = ticks
@@ -129,15 +131,15 @@ class Outbox:
         self._tick = -1
         self._pending: list[bytes | None] = []
         self._bytes = 0
-        self._held = 0
+        self._held = held
         self._paused = False
         self._keys: dict[str, int] | None = None
         self._patience: Timer | None = None
         self.finished = False
 
     def __len__(self) -> int:
-        """Bytes that wait, as far as they are known here."""
-        return self._held + self._bytes
+        """Bytes that wait; a way that flows has nothing of note in the transport."""
+        return self._held() + self._bytes if self._paused else self._bytes
 
     def put(
         self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
@@ -176,16 +178,14 @@ class Outbox:
         self._judge()
         return pending  # type: ignore[return-value] # None only beside keys
 
-    def pause(self, held: int) -> None:
-        """The transport has enough: ``held`` bytes lie there unsent."""
+    def pause(self) -> None:
+        """The transport has enough."""
         self._paused = True
-        self._held = held
         self._judge()
 
     def resume(self) -> None:
         """The transport takes more."""
         self._paused = False
-        self._held = 0
         self.flush()
         self._judge()
 
@@ -233,7 +233,7 @@ class Outbox:
 
     def _judge(self) -> None:
         """Compare what waits with the budget."""
-        waiting = self._held + self._bytes
+        waiting = len(self)
         if waiting <= self._budget.soft:
             self._stop_patience()
         elif waiting > self._budget.hard:
@@ -245,7 +245,9 @@ class Outbox:
 
     def _too_long(self) -> None:
         self._patience = None
-        self._overflow(f"{len(self)} bytes wait after {self._budget.patience:g} s")
+        waiting = len(self)
+        if waiting > self._budget.soft:  # it may have got most of it meanwhile
+            self._overflow(f"{waiting} bytes wait after {self._budget.patience:g} s")
 
     def _overflow(self, how: str) -> None:
         if self.finished:

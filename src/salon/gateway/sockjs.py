@@ -267,10 +267,11 @@ class HttpSession:
             edge.budget,
             send=_never,
             send_all=_never,
+            held=lambda: 0,
             on_overflow=self._on_overflow,
         )
         # This outbox is emptied by receivers, it never writes by itself.
-        self._outbox.pause(0)
+        self._outbox.pause()
 
     @property
     def over(self) -> bool:

@@ -293,6 +293,7 @@ class WebSocketChannel:
             self._edge.budget,
             send=send,
             send_all=self._send_all,
+            held=wire.underlying_transport.get_write_buffer_size,
             on_overflow=self._on_overflow,
         )
         self._edge.connections.add(self)
@@ -326,9 +327,8 @@ class WebSocketChannel:
 
     def pause(self) -> None:
         """The transport buffers more than its mark."""
-        if self._outbox is not None and self._wire is not None:
-            held = self._wire.underlying_transport.get_write_buffer_size()
-            self._outbox.pause(held)
+        if self._outbox is not None:
+            self._outbox.pause()
 
     def resume(self) -> None:
         """The transport has written most of what it had."""
