@@ -282,12 +282,14 @@ def process(url, folder: Path, *more, name="p1"):
 
 
 @pytest.mark.faults
-async def test_kill_9_in_the_middle_of_a_step_leads_to_exactly_one_picture(
+async def test_kill_9_in_the_middle_of_a_step_leads_to_exactly_one_picture_each(
     live, server, here, tmp_path
 ):
-    killed = 0
     with process(server.url, tmp_path) as first:
-        id_, event = await live.ask(ANN, here, "red heart", steps=50)
+        # about a second each: one is being drawn at the kill
+        asked = [
+            (await live.ask(ANN, here, "red heart", steps=50))[0] for _ in range(3)
+        ]
 
         async def drawing():
             return any(
@@ -297,14 +299,13 @@ async def test_kill_9_in_the_middle_of_a_step_leads_to_exactly_one_picture(
 
         await until(drawing)
         first.send_signal(signal.SIGKILL)
-        killed = first.wait()
-    assert killed == -signal.SIGKILL
-    assert await live.ends(ANN, here) == []
+        assert first.wait() == -signal.SIGKILL
+    assert len(await live.ends(ANN, here)) < 3
     with process(server.url, tmp_path):  # supervised, it comes back under its name
-        assert await ended(live, here) == [(id_, "done")]
+        ends = await ended(live, here, 3)
 
-    assert (await live.jobs.job(id_)).attempt == 2
-    assert (await live.body(BOB, here, event.seq))["state"] == "done"
+    assert sorted(ends) == sorted((id_, "done") for id_ in asked)
+    assert max([(await live.jobs.job(id_)).attempt for id_ in asked]) == 2
 
 
 @pytest.mark.faults
