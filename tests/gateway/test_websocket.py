@@ -6,7 +6,7 @@ import pytest
 from tests.gateway.harness import Recorder, frame, gateway, keep, text, websocket
 
 from salon.gateway.edge import EdgeLimits
-from salon.gateway.websocket import Assembler, WebSocketError, text_frame
+from salon.gateway.websocket import Assembler, WebSocketError
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 
@@ -236,14 +236,6 @@ async def test_a_handler_that_fails_ends_its_own_connection_only():
         assert (opcode, payload[:2]) == (CLOSE, (1011).to_bytes(2))
         assert b"secret" not in payload
         assert await other.frame() == (TEXT, b"still here")
-
-
-def test_frames_of_every_length_form():
-    assert text_frame(b"") == b"\x81\x00"
-    assert text_frame(b"x" * 125)[:2] == b"\x81\x7d"
-    assert text_frame(b"x" * 126)[:4] == b"\x81\x7e\x00\x7e"
-    assert text_frame(b"x" * 65535)[:4] == b"\x81\x7e\xff\xff"
-    assert text_frame(b"x" * 65536)[:10] == b"\x81\x7f" + (65536).to_bytes(8)
 
 
 def test_empty_fragments_keep_no_memory():

@@ -48,7 +48,8 @@ from uvicorn.server import ServerState
 from salon.errors import Refusal
 from salon.gateway.connections import RESTART
 from salon.gateway.edge import Edge, choose_subprotocol, parse_cookies
-from salon.gateway.websocket import Framing, Plain, SockJs, WebSocketChannel, reset
+from salon.gateway.framing import Framing, Plain, SockJs
+from salon.gateway.websocket import WebSocketChannel, reset
 from salon.messaging.channel import Handshake
 from salon.sockjs import paths
 

@@ -1,102 +1,33 @@
 """SockJS over HTTP: for networks that let no WebSocket through.
 
 An ASGI app for everything below the prefix: greeting, ``info``, and the transports
-xhr (one frame an answer), xhr_streaming (many) and xhr_send. The rules of a session
-are in ``salon.sockjs.session``; here are requests, timers and the outbox.
+xhr (one frame an answer), xhr_streaming (many) and xhr_send. What a session is and
+does is in ``sockjs_session``; here are addresses, methods and who may ask.
 
 A session belongs to who opened it: the session cookie where there is one, else the
 address. Anybody else gets the 404 of an unknown session. No script of another site's
 page is served (no JSONP, no iframe page, CORS for our own origins only).
 """
 
-import asyncio
 import secrets
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
-import structlog
 from starlette.types import Receive, Scope, Send
 
-from salon import ids, metrics
 from salon.errors import Refusal
 from salon.gateway.edge import Edge, parse_cookies
-from salon.gateway.outbox import Outbox
-from salon.gateway.timer import Timer
-from salon.gateway.websocket import SLOW_READER
-from salon.messaging.channel import ChannelHandler, Handshake
+from salon.gateway.sockjs_session import JAVASCRIPT, HttpSession, SockJsRequest
+from salon.messaging.channel import Handshake
 from salon.sockjs import frames, info, paths
-from salon.sockjs.session import Session
-
-log = structlog.get_logger("salon.gateway")
 
 _PRELUDE: Final = b"h" * 2048 + b"\n"
 """Some browsers show nothing of an answer before its first 2 KiB."""
 
-_SENDING: Final = 16
-"""xhr_send requests of one session that may wait for a paused reader."""
-
-_JAVASCRIPT: Final = b"application/javascript; charset=UTF-8"
-_TEXT: Final = b"text/plain; charset=UTF-8"
 _NO_STORE: Final = (
     b"cache-control",
     b"no-store, no-cache, no-transform, must-revalidate, max-age=0",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class _Request:
-    """One HTTP request below the prefix."""
-
-    scope: Scope
-    receive: Receive
-    send: Send
-    path: str
-    headers: dict[str, str]
-
-    @property
-    def method(self) -> str:
-        return str(self.scope["method"])
-
-    async def answer(
-        self,
-        status: int,
-        body: bytes = b"",
-        *headers: tuple[bytes, bytes],
-        content_type: bytes = _TEXT,
-    ) -> None:
-        """A whole answer."""
-        await self.start(status, *headers, length=len(body), content_type=content_type)
-        await self.send({"type": "http.response.body", "body": body})
-
-    async def start(
-        self,
-        status: int,
-        *headers: tuple[bytes, bytes],
-        length: int | None = None,
-        content_type: bytes = _TEXT,
-    ) -> None:
-        """The head of an answer; without ``length`` the body comes in chunks."""
-        every = [(b"content-type", content_type), *headers, *self._cors()]
-        if length is not None and status != 204:
-            every.append((b"content-length", b"%d" % length))
-        await self.send(
-            {"type": "http.response.start", "status": status, "headers": every}
-        )
-
-    async def write(self, data: bytes, *, more: bool = True) -> None:
-        await self.send({"type": "http.response.body", "body": data, "more_body": more})
-
-    def _cors(self) -> list[tuple[bytes, bytes]]:
-        # Only origins of the list come this far: see SockJsApp.__call__.
-        origin = self.headers.get("origin")
-        if origin is None:
-            return []
-        return [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-allow-credentials", b"true"),
-            (b"vary", b"Origin"),
-        ]
 
 
 class SockJsApp:
@@ -112,7 +43,7 @@ class SockJsApp:
             for name, value in scope["headers"]
         }
         path = scope["path"][len(self._edge.prefix) :]
-        request = _Request(scope, receive, send, path, headers)
+        request = SockJsRequest(scope, receive, send, path, headers)
         self._edge.check_origin(headers)
         session = paths.session(path)
         if paths.greeting(path):
@@ -131,7 +62,7 @@ class SockJsApp:
             await self._only(request, "POST", self._xhr)
 
     async def _only(
-        self, request: _Request, method: str, serve: Callable[[_Request], Any]
+        self, request: SockJsRequest, method: str, serve: Callable[[SockJsRequest], Any]
     ) -> None:
         """Serve ``method``, say to OPTIONS that it is served, refuse others."""
         allowed = f"OPTIONS, {method}".encode()
@@ -153,16 +84,16 @@ class SockJsApp:
         else:
             await request.answer(405, b"", (b"allow", allowed))
 
-    async def _greet(self, request: _Request) -> None:
+    async def _greet(self, request: SockJsRequest) -> None:
         await request.answer(200, b"Welcome to SockJS!\n")
 
-    async def _info(self, request: _Request) -> None:
+    async def _info(self, request: SockJsRequest) -> None:
         body = info.body(secrets.randbits(32))
         await request.answer(
             200, body, _NO_STORE, content_type=b"application/json; charset=UTF-8"
         )
 
-    async def _xhr_send(self, request: _Request) -> None:
+    async def _xhr_send(self, request: SockJsRequest) -> None:
         session = self._find(request)
         if session is None or session.over:
             await request.answer(404)
@@ -176,7 +107,7 @@ class SockJsApp:
         await session.deliver(messages)
         await request.answer(204, b"", _NO_STORE)
 
-    async def _xhr(self, request: _Request) -> None:
+    async def _xhr(self, request: SockJsRequest) -> None:
         path = paths.session(request.path)
         assert path is not None, "routed by it"
         streaming = path.transport == paths.XHR_STREAMING
@@ -192,11 +123,11 @@ class SockJsApp:
             return
         # A proxy that buffers (nginx) would keep the stream to itself.
         head.append((b"x-accel-buffering", b"no"))
-        await request.start(200, *head, content_type=_JAVASCRIPT)
+        await request.start(200, *head, content_type=JAVASCRIPT)
         await request.write(_PRELUDE)
         await session.serve(request, self._edge.limits.response, None)
 
-    def _open(self, request: _Request, path: paths.SessionPath) -> "HttpSession":
+    def _open(self, request: SockJsRequest, path: paths.SessionPath) -> HttpSession:
         handshake = Handshake(
             path=request.scope["path"],
             headers=request.headers,
@@ -216,7 +147,7 @@ class SockJsApp:
         session.open()
         return session
 
-    def _find(self, request: _Request) -> "HttpSession | None":
+    def _find(self, request: SockJsRequest) -> HttpSession | None:
         """The session of the request's path, if it is the asker's."""
         path = paths.session(request.path)
         session = self._sessions.get(path.session) if path is not None else None
@@ -226,7 +157,7 @@ class SockJsApp:
             return None
         return session
 
-    def _owner(self, request: _Request) -> str:
+    def _owner(self, request: SockJsRequest) -> str:
         cookies = parse_cookies(request.headers.get("cookie", ""))
         cookie = cookies.get(self._edge.session_cookie)
         if cookie:
@@ -236,277 +167,8 @@ class SockJsApp:
         return "address " + str(request.scope["client"][0])
 
 
-class HttpSession:
-    """One SockJS session over HTTP requests as a ``Channel``."""
-
-    def __init__(
-        self,
-        edge: Edge,
-        handshake: Handshake,
-        *,
-        owner: str,
-        forget: Callable[[], None],
-    ) -> None:
-        self.id = ids.token(128)
-        self.handshake = handshake
-        self.owner = owner
-        self._edge = edge
-        self._forget = forget
-        self._session = Session(edge.clock.monotonic())
-        self._handler: ChannelHandler | None = None
-        self._news = asyncio.Event()
-        self._resumed = asyncio.Event()
-        self._sending = asyncio.Lock()
-        self._senders = 0
-        self._closed: tuple[int, str] | None = None
-        self._reset: Callable[[], None] | None = None
-        self._timer: Timer | None = None
-        self._outbox = Outbox(
-            edge.ticks,
-            edge.wheel,
-            edge.budget,
-            send=_never,
-            send_all=_never,
-            held=lambda: 0,
-            on_overflow=self._on_overflow,
-        )
-        # This outbox is emptied by receivers, it never writes by itself.
-        self._outbox.pause()
-
-    @property
-    def over(self) -> bool:
-        """Whether the session takes no more messages."""
-        return self._closed is not None
-
-    def open(self) -> None:
-        """Begin: count it, tell the handler."""
-        self._edge.connections.add(self)
-        metrics.connections.labels(self.handshake.transport).inc()
-        self._look_later()
-        self._resumed.set()
-        self._handler = self._edge.channels()
-        try:
-            self._handler.on_open(self)
-        except Exception:
-            log.exception("gateway.on_open")
-            self.close(1011, "internal error")
-
-    # -- Channel --------------------------------------------------------------
-
-    def send(
-        self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
-    ) -> None:
-        if self._closed is None:
-            self._outbox.put(data, droppable=droppable, coalesce=coalesce)
-            self._news.set()
-
-    def close(self, code: int, reason: str) -> None:
-        """Say why to this and later receivers, after what waits; the first counts."""
-        if self._closed is not None:
-            return
-        self._closed = (code, reason)
-        self._session.close(code, reason, now=self._edge.clock.monotonic())
-        self._news.set()
-        self._resumed.set()
-        # Not from inside another call of the handler's.
-        asyncio.get_running_loop().call_soon(self._tell_closed, code, reason)
-        self._look_later()
-
-    def pause_reading(self) -> None:
-        self._resumed.clear()
-
-    def resume_reading(self) -> None:
-        self._resumed.set()
-
-    # -- what requests do -----------------------------------------------------
-
-    async def deliver(self, messages: list[bytes]) -> None:
-        """Give the handler what an xhr_send brought, after what came before it.
-
-        Raises:
-            Refusal: theirs; too many such requests wait already.
-        """
-        if self._senders >= _SENDING:
-            raise Refusal(
-                "too_fast", "Too many requests wait.", retry_after=1, status=503
-            )
-        self._senders += 1
-        try:
-            async with self._sending:
-                for message in messages:
-                    await self._resumed.wait()
-                    if self._handler is None or self.over:
-                        return
-                    self._handler.on_data(message)
-        except Exception:
-            log.exception("gateway.on_data")
-            self.close(1011, "internal error")
-        finally:
-            self._senders -= 1
-
-    async def serve(
-        self, request: _Request, limit: int, head: list[tuple[bytes, bytes]] | None
-    ) -> None:
-        """Be the receiver's answer: frames until ``limit`` bytes or the end.
-
-        Args:
-            request: the receiver.
-            limit: bytes after which the answer ends; 1: one frame.
-            head: headers of an answer that has one frame and is not begun; None: it
-                is begun, frames are chunks of it.
-        """
-        first, mine = self._session.attach(
-            self._edge.clock.monotonic(), waiting=len(self._outbox) > 0
-        )
-        if not mine:
-            assert first is not None, "who is not served is told why"
-            await _write(request, first, head, last=True)
-            return
-        self._reset = request.scope.get("salon.reset")
-        gone = asyncio.create_task(_until_gone(request.receive))
-        self._look_later()
-        try:
-            if await self._stream(request, limit, head, first, gone):
-                self._session.detach(self._edge.clock.monotonic())
-            else:
-                self._interrupted()
-        except BaseException:
-            self._interrupted()
-            raise
-        finally:
-            gone.cancel()
-            self._reset = None
-            self._look_later()
-
-    async def _stream(
-        self,
-        request: _Request,
-        limit: int,
-        head: list[tuple[bytes, bytes]] | None,
-        frame: bytes | None,
-        gone: asyncio.Task[None],
-    ) -> bool:
-        """Write frames; False when the receiver's connection broke."""
-        written = 0
-        while True:
-            if frame is None:
-                frame = await self._next_frame(gone)
-            if frame is None or gone.done():
-                return False
-            written += len(frame) + 1
-            farewell = frame.startswith(b"c")
-            last = farewell or written >= limit
-            await _write(request, frame, head, last=last)
-            if gone.done():
-                return False
-            self._session.written(self._edge.clock.monotonic())
-            if last:
-                return True
-            frame = None
-
-    async def _next_frame(self, gone: asyncio.Task[None]) -> bytes | None:
-        """What to write next; None when the receiver is gone."""
-        while not gone.done():
-            batch = self._outbox.take()
-            if batch:
-                return frames.messages(batch)
-            farewell = self._session.farewell()
-            if farewell is not None:
-                return farewell
-            if self._session.heartbeat_due(self._edge.clock.monotonic()):
-                return frames.HEARTBEAT
-            self._news.clear()
-            news = asyncio.create_task(_wait(self._news))
-            try:
-                await asyncio.wait({news, gone}, return_when=asyncio.FIRST_COMPLETED)
-            finally:
-                news.cancel()
-        return None
-
-    # -- inside ---------------------------------------------------------------
-
-    def _interrupted(self) -> None:
-        now = self._edge.clock.monotonic()
-        self._session.interrupted(now)
-        self.close(*frames.INTERRUPTED)
-
-    def _on_overflow(self, how: str) -> None:
-        log.warning("gateway.slow_reader", how=how, transport=self.handshake.transport)
-        self.close(SLOW_READER, "reads too slowly: " + how)
-        if self._reset is not None:
-            # A stream whose reader does not read: its own end waits there, too.
-            reset, self._reset = self._reset, None
-            self._edge.wheel.call_later(self._edge.limits.linger, reset)
-
-    def _look_later(self) -> None:
-        """Look again when a heart-beat or the end of the wait may be due."""
-        if self._timer is not None:
-            self._timer.cancel()
-        delay = self._session.next_look(self._edge.clock.monotonic())
-        self._timer = self._edge.wheel.call_later(delay, self._look)
-
-    def _look(self) -> None:
-        self._timer = None
-        now = self._edge.clock.monotonic()
-        if self._session.expired(now):
-            self._end()
-            return
-        if self._session.heartbeat_due(now):
-            self._news.set()
-        self._timer = self._edge.wheel.call_later(
-            max(1.0, self._session.next_look(now)), self._look
-        )
-
-    def _end(self) -> None:
-        """No receiver came: the session is forgotten."""
-        self.close(1006, "no receiver came")
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._forget()
-        self._outbox.finish(flush=False)
-
-    def _tell_closed(self, code: int, reason: str) -> None:
-        self._edge.connections.remove(self)
-        metrics.connections.labels(self.handshake.transport).dec()
-        handler, self._handler = self._handler, None
-        if handler is not None:
-            try:
-                handler.on_close(code, reason)
-            except Exception:
-                log.exception("gateway.on_close")
-
-
-def _never(_: Any) -> None:
-    raise AssertionError("a paused outbox writes nothing")
-
-
-async def _write(
-    request: _Request,
-    frame: bytes,
-    head: list[tuple[bytes, bytes]] | None,
-    *,
-    last: bool,
-) -> None:
-    data = frame + b"\n"
-    if head is None:
-        await request.write(data, more=not last)
-    else:
-        await request.answer(200, data, *head, content_type=_JAVASCRIPT)
-
-
-async def _no_websocket(request: _Request) -> None:
+async def _no_websocket(request: SockJsRequest) -> None:
     await request.answer(400, b"Not a valid websocket request")
-
-
-async def _wait(event: asyncio.Event) -> None:
-    await event.wait()
-
-
-async def _until_gone(receive: Receive) -> None:
-    """Return when the client has closed the connection."""
-    while (await receive())["type"] != "http.disconnect":
-        pass
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

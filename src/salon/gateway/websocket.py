@@ -5,9 +5,6 @@ close codes. What it leaves open is here: reserved bits, the order of fragments,
 putting them together within a limit of the whole message, UTF-8 in text, and the
 closing handshake.
 
-Two framings share the channel: *plain* (a message is a WebSocket message) and
-*SockJS* (a message is a string in ``a[...]``).
-
 Closing: what waits is written, then CLOSE; the peer has ``linger`` seconds to answer;
 then the connection is reset. A reset (SO_LINGER 0) also frees the kernel's buffers
 of a peer that reads no more, which an ordinary close would keep for minutes.
@@ -20,16 +17,16 @@ import struct
 from collections import deque
 from collections.abc import Callable
 from functools import partial
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 import structlog
 
 from salon import ids, metrics
 from salon.gateway.edge import Edge
+from salon.gateway.framing import Framing
 from salon.gateway.outbox import Outbox
 from salon.gateway.timer import Timer
 from salon.messaging.channel import ChannelHandler, Handshake
-from salon.sockjs import frames as sockjs
 
 log = structlog.get_logger("salon.gateway")
 
@@ -107,104 +104,6 @@ class Assembler:
             except UnicodeDecodeError:
                 raise WebSocketError(1007, "text is not UTF-8") from None
         return message
-
-
-def text_frame(payload: bytes) -> bytes:
-    """One unmasked, final text frame (RFC 6455, section 5.2)."""
-    size = len(payload)
-    if size < 126:
-        return b"\x81%c%b" % (size, payload)
-    if size < 65536:
-        return b"\x81\x7e%b%b" % (size.to_bytes(2), payload)
-    return b"\x81\x7f%b%b" % (size.to_bytes(8), payload)
-
-
-class Framing(Protocol):
-    """How messages are put into WebSocket messages."""
-
-    opening: bytes | None
-    """A WebSocket message that says that the connection is open."""
-
-    def one(self, message: bytes) -> bytes:
-        """The payload of the WebSocket message that carries ``message``."""
-
-    def many(self, batch: list[bytes]) -> bytes:
-        """Complete WebSocket frames that carry ``batch`` in order."""
-
-    def decode(self, payload: bytes) -> list[bytes]:
-        """The messages in one WebSocket message.
-
-        Raises:
-            ValueError: theirs; not of this framing.
-        """
-
-    def farewell(self, code: int, reason: str) -> bytes | None:
-        """A WebSocket message that goes before CLOSE."""
-
-    def heartbeat(self) -> bytes | None:
-        """A WebSocket message for idle times; None: a PING frame does."""
-
-
-class Plain:
-    """A message is a WebSocket message. One object serves all connections."""
-
-    opening: bytes | None = None
-
-    def __init__(self) -> None:
-        self._batch: list[bytes] = []
-        self._frames = b""
-
-    def one(self, message: bytes) -> bytes:
-        return message
-
-    def many(self, batch: list[bytes]) -> bytes:
-        # Subscribers of one room get the same objects in the same tick: what was
-        # joined for the last connection usually serves the next, too. Comparing
-        # lists of identical objects is a few pointer comparisons.
-        if batch != self._batch:
-            self._frames = b"".join(map(text_frame, batch))
-            self._batch = batch
-        return self._frames
-
-    def decode(self, payload: bytes) -> list[bytes]:
-        return [payload]
-
-    def farewell(self, code: int, reason: str) -> bytes | None:
-        return None
-
-    def heartbeat(self) -> bytes | None:
-        return None
-
-
-class SockJs:
-    """Messages are strings in ``a[...]``. One object serves all connections."""
-
-    opening: bytes | None = sockjs.OPEN
-
-    def __init__(self) -> None:
-        self._batch: list[bytes] = []
-        self._payload = b""
-
-    def one(self, message: bytes) -> bytes:
-        return self._array([message])
-
-    def many(self, batch: list[bytes]) -> bytes:
-        return text_frame(self._array(batch))
-
-    def decode(self, payload: bytes) -> list[bytes]:
-        return sockjs.decode(payload, bare=True) if payload else []
-
-    def farewell(self, code: int, reason: str) -> bytes | None:
-        return sockjs.close(code, reason)
-
-    def heartbeat(self) -> bytes | None:
-        return sockjs.HEARTBEAT
-
-    def _array(self, batch: list[bytes]) -> bytes:
-        if batch != self._batch:
-            self._payload = sockjs.messages(batch)
-            self._batch = batch
-        return self._payload
 
 
 class WebSocketChannel:
