@@ -26,6 +26,7 @@ BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0, 5.0)
 CALM_S = 30.0
 """A child that lived this long starts again at the shortest wait."""
 
+START_S = 3.0
 STOP_S = 3.0
 PR_SET_PDEATHSIG = 1
 
@@ -56,10 +57,21 @@ class Child:
     async def start(self) -> dict[str, Any]:
         """Start it, and keep it running; what it announced.
 
+        A predecessor that was killed a moment ago may still hold the folder or the
+        port, so a failed start is tried again for ``START_S``.
+
         Raises:
             Unavailable: ours; it ended before it was ready.
         """
-        said = await self._spawn()
+        deadline = asyncio.get_running_loop().time() + START_S
+        while True:
+            try:
+                said = await self._spawn()
+                break
+            except Unavailable:
+                if asyncio.get_running_loop().time() > deadline:
+                    raise
+                await asyncio.sleep(0.2)
         self._keeper = asyncio.create_task(self._keep(), name=f"child-{self.name}")
         return said
 

@@ -108,6 +108,7 @@ class Salon:
         self._serving: asyncio.Task[None] | None = None
         self._server: Server | None = None
         self._log: KafkaLog | None = None
+        self._leases: Leases | None = None
         self._owned = asyncio.Event()
         clock = SystemClock()
         self.database = Database(settings.database_url)
@@ -151,6 +152,7 @@ class Salon:
             Unavailable: ours; the log cannot be reached.
         """
         settings, clock, node = self.settings, self._clock, self.node
+        version = installed("salon")
         await self.database.write(migrate, durable=True)
         event_log = self._log = KafkaLog(bootstrap, f"salon-{node}")
         inbox_topic = topics.node(node)
@@ -167,7 +169,7 @@ class Salon:
 
         jobs = SqlPictures(self.database)
         board = Board(self.history, fanout)
-        leases = Leases(node, jobs, receipts, board, clock)
+        leases = self._leases = Leases(node, jobs, receipts, board, clock)
         results = Results(node, leases, jobs, self.media, receipts, clock)
         pictures = Pictures(node, receipts, jobs, clock)
         fanout.watchers += [self._membership_changed, leases.applied]
@@ -197,6 +199,7 @@ class Salon:
                     timer=loop,
                     clock=clock,
                     events=self.sessions,
+                    server=f"Salon/{version}",
                 )
             ),
             origins=origins.Origins(self._origins(listening)),
@@ -208,7 +211,7 @@ class Salon:
             [
                 accounts.router(
                     self.accounts,
-                    version=installed("salon"),
+                    version=version,
                     guests=settings.guests_allowed,
                     public_url=settings.public_url or None,
                     text_chars=TEXT_MAX,
@@ -244,6 +247,8 @@ class Salon:
 
     async def stop(self) -> None:
         """Drain and end, from the sockets down to the database."""
+        if self._leases is not None:
+            self._leases.close()  # workers elsewhere wait in long polls
         worker = self.worker
         ending = None if worker is None else asyncio.create_task(worker.stop())
         if self._server is not None:

@@ -163,7 +163,7 @@ def router(
                 "conversations": shown,
                 "removed": [str(id_) for id_ in delta.removed],
                 "cursors": delta.cursors,
-                "progress": progress([each["id"] for each in shown]),
+                "progress": progress(list(delta.cursors)),
             }
         )
 
