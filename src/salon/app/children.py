@@ -67,13 +67,13 @@ class Child:
         while True:
             try:
                 said = await self._spawn()
-                break
             except Unavailable:
                 if asyncio.get_running_loop().time() > deadline:
                     raise
                 await asyncio.sleep(0.2)
-        self._keeper = asyncio.create_task(self._keep(), name=f"child-{self.name}")
-        return said
+                continue
+            self._keeper = asyncio.create_task(self._keep(), name=f"child-{self.name}")
+            return said
 
     async def _spawn(self) -> dict[str, Any]:
         self._process = await asyncio.create_subprocess_exec(
