@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 
 _WARM_AFTER_S = 0.1
 """kio's schemas are loaded when the first clients have had their Metadata."""
+_WARM_PAUSE_S = 0.005
 _CLOSE_GRACE_S = 1.0
 
 
@@ -254,7 +255,8 @@ class Broker:
 
     async def _warm(self) -> None:
         await asyncio.sleep(_WARM_AFTER_S)
-        await asyncio.get_running_loop().run_in_executor(self._executor, cold.warm)
+        for _ in cold.warm_steps():
+            await asyncio.sleep(_WARM_PAUSE_S)
 
     # --- ending ---
 

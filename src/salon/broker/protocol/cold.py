@@ -1,8 +1,10 @@
 """All other APIs, through kio's generated schemas.
 
 kio (one dataclass per entity and version) is loaded when first needed: importing it
-takes longer than starting the broker. ``warm`` loads the schemas in the background, so
-that the first consumer group does not wait for it either.
+takes longer than starting the broker. ``warm_steps`` loads the newest schemas bit by
+bit while the loop is idle, so that the first consumer group does not wait for it
+either. It happens on the loop, a module a step: a thread would compete for the GIL and
+the import locks with the very request that waits for the same module.
 
 A handler builds its response with ``make``, naming the fields of the newest version;
 the fields that the asked version does not have are dropped, and milliseconds become the
@@ -10,6 +12,7 @@ the fields that the asked version does not have are dropped, and milliseconds be
 """
 
 import io
+from collections.abc import Iterator
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
@@ -99,10 +102,13 @@ def milliseconds(value: timedelta) -> int:
     return round(value.total_seconds() * 1000)
 
 
-def warm() -> None:
-    """Load the newest schema of every API that is not hand-made."""
+def warm_steps() -> Iterator[None]:
+    """Load the newest schema of every API that is not hand-made, one a step."""
+    import kio.serial  # noqa: F401
+
+    yield
     for key, api in versions.APIS.items():
         if key not in _HAND_MADE:
-            module(key, api.highest, "request")
-            module(key, api.highest, "response")
-    import kio.serial  # noqa: F401
+            for kind in ("request", "response"):
+                module(key, api.highest, kind)
+                yield
