@@ -63,7 +63,29 @@ def _program(*names: str) -> str | None:
     return f"{names[0]} is not installed (make engines)"
 
 
+def node() -> str:
+    """The path of Node; call ``require("node")`` before."""
+    wheel = ROOT / ".venv" / "bin" / "node"
+    return shutil.which("node") or (str(wheel) if wheel.exists() else "node")
+
+
+def _node() -> str | None:
+    if shutil.which(node()) is None:
+        return "Node is not installed (make web brings it)"
+    if not (ROOT / "web" / "node_modules").exists():
+        return "web/node_modules is not there (make web)"
+    return None
+
+
+def _webapp() -> str | None:
+    if not (ROOT / "src" / "salon" / "webapp" / "index.html").exists():
+        return "the web page is not built (make web)"
+    return None
+
+
 _PROBES = {
+    "node": _node,
+    "webapp": _webapp,
     "kafka": _kafka,
     "kcat": lambda: _program("kcat", "kafkacat"),
     "chromium": lambda: _program(*CHROMIUM),

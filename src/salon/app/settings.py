@@ -36,6 +36,9 @@ class Settings(BaseSettings):
         "", description="how people reach it, e.g. https://chat.org"
     )
     origins: str = Field("", description="further allowed origins, comma-separated")
+    proxies: str = Field(
+        "", description="trusted proxies, addresses or networks, comma-separated"
+    )
     guests: bool | None = Field(
         None, description="guest pages; default: only when listening on loopback"
     )

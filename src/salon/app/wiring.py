@@ -41,7 +41,9 @@ from salon.gateway.edge import Edge
 from salon.gateway.guests import Guests
 from salon.gateway.http import create_app
 from salon.gateway.limits import RateLimit
+from salon.gateway.peers import Peers
 from salon.gateway.server import Server
+from salon.gateway.timer import TimerWheel
 from salon.imaging.request import MAX_PROMPT
 from salon.media.files import FileMedia
 from salon.messaging.dispatch import Dispatcher
@@ -189,6 +191,7 @@ class Salon:
             Grants([*GRANTS, *(classic.grants if classic else ())]),
             interceptors=[self._admit],
         )
+        wheel = TimerWheel(clock)
         edge = Edge(
             channels=bridges(
                 BridgeServices(
@@ -196,7 +199,7 @@ class Salon:
                     dispatcher=dispatcher,
                     users=self.users,
                     template=self.template,
-                    timer=loop,
+                    timer=wheel,
                     clock=clock,
                     events=self.sessions,
                     server=f"Salon/{version}",
@@ -205,6 +208,8 @@ class Salon:
             origins=origins.Origins(self._origins(listening)),
             clock=clock,
             connections=self.connections,
+            peers=Peers(p.strip() for p in settings.proxies.split(",") if p.strip()),
+            timers=wheel,
         )
         app = create_app(
             edge,
