@@ -31,6 +31,11 @@ $(STAMP)/dev: pyproject.toml requirements/dev.txt $(STAMP)/run
 	@$(PIP) install -r requirements/dev.txt
 	@touch $@
 
+$(STAMP)/train: requirements/train.txt $(STAMP)/dev
+	@echo "· installing what training needs (torch, 3 GB)"
+	@$(PIP) install -r requirements/train.txt
+	@touch $@
+
 # --- the web page -----------------------------------------------------------------
 WEB_SOURCES := $(shell find web -path web/node_modules -prune -o -type f -print 2>/dev/null | grep -v '^web/dist')
 
@@ -51,7 +56,7 @@ check: $(STAMP)/dev
 	@$(PY) -m pytest -q -n 2 -m "not e2e and not browser and not faults and not kafka and not torch" tests
 	@cd web && [ -d node_modules ] && npm --silent run test || true
 
-test: $(STAMP)/dev $(STAMP)/web engines
+test: $(STAMP)/dev $(STAMP)/train $(STAMP)/web engines
 	@scripts/test.sh
 
 format:
@@ -72,6 +77,7 @@ lock:
 	@$(PIP) install --quiet uv
 	@mkdir -p requirements
 	@$(VENV)/bin/uv pip compile --quiet --universal --no-annotate --no-emit-index-url --custom-compile-command "make lock" --python-version 3.11 requirements/run.in pyproject.toml -o requirements/run.txt
+	@$(VENV)/bin/uv pip compile --quiet --universal --no-annotate --no-emit-index-url --custom-compile-command "make lock" --python-version 3.11 --extra dev --extra train -c requirements/run.txt pyproject.toml -o requirements/train.txt
 	@$(VENV)/bin/uv pip compile --quiet --universal --no-annotate --no-emit-index-url --custom-compile-command "make lock" --python-version 3.11 --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
 
 clean:
