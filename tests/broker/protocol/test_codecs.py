@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from kio.index import load_payload_module
 from kio.schema.errors import ErrorCode
@@ -395,8 +395,25 @@ def test_bytes_that_are_no_request_are_a_protocol_error_and_nothing_else(
         decode(memoryview(data), 0, version)
 
 
+COLD = sorted(set(APIS) - {PRODUCE, FETCH, METADATA, API_VERSIONS})
+
+
+@pytest.mark.parametrize("key", COLD)
+@given(data=st.data())
+@settings(max_examples=25, suppress_health_check=list(HealthCheck))
+def test_any_other_request_is_read_as_kio_writes_it(key: int, data: st.DataObject):
+    """kio's types know how to make examples of themselves."""
+    version = data.draw(versions(key))
+    cls = getattr(kio_module(key, version, "request"), f"{APIS[key].name}Request")
+    entity = data.draw(st.from_type(cls))
+    decoded = cold.decode(key, version, memoryview(kio_bytes(entity)), 0)
+
+    assert decoded == entity
+
+
 @given(data=st.binary(max_size=120), key=st.sampled_from(sorted(APIS)))
-def test_what_kio_cannot_read_is_a_protocol_error_too(data: bytes, key: int):
+@settings(max_examples=500)
+def test_no_bytes_break_the_reading_of_any_other_request(data: bytes, key: int):
     api = APIS[key]
     with contextlib.suppress(ProtocolError):
         cold.decode(key, api.highest, memoryview(data), 0)

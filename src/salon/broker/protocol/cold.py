@@ -7,21 +7,22 @@ either. It happens on the loop, a module a step: a thread would compete for the 
 the import locks with the very request that waits for the same module.
 
 A handler builds its response with ``make``, naming the fields of the newest version;
-the fields that the asked version does not have are dropped, and milliseconds become the
-``timedelta`` that kio wants.
+the fields that the asked version does not have are dropped. Writing is kio's; reading
+is ``schema_reader``'s, which says why.
 """
 
 import io
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import timedelta
 from types import ModuleType
 from typing import Any
 
 from salon.broker.errors import ProtocolError
 from salon.broker.protocol import versions
+from salon.broker.protocol.primitives import Reader
 
 _modules: dict[tuple[int, int, str], ModuleType] = {}
-_readers: dict[tuple[int, int], Any] = {}
+_readers: dict[tuple[int, int], Callable[[Reader], Any]] = {}
 _writers: dict[type, Any] = {}
 _HAND_MADE = {
     versions.PRODUCE,
@@ -56,20 +57,19 @@ def decode(key: int, version: int, buffer: memoryview, position: int) -> Any:
     """The request entity.
 
     Raises:
-        ProtocolError: theirs; kio cannot read it.
+        ProtocolError: theirs; the bytes are no such request.
     """
-    reader = _readers.get((key, version))
-    if reader is None:
-        from kio.serial import entity_reader
+    read = _readers.get((key, version))
+    if read is None:
+        from salon.broker.protocol import schema_reader
 
-        reader = _readers[key, version] = entity_reader(_root(key, version, "request"))
+        read = schema_reader.of(_root(key, version, "request"))
+        _readers[key, version] = read
     try:
-        entity, _ = reader(bytes(buffer), position)
-    except Exception as error:
-        raise ProtocolError(
-            f"{versions.APIS[key].name} v{version} cannot be read: {error}"
-        ) from error
-    return entity
+        return read(Reader(buffer, position))
+    except ProtocolError as error:
+        name = versions.APIS[key].name
+        raise ProtocolError(f"{name} v{version} cannot be read: {error}") from error
 
 
 def make(cls: Any, **values: Any) -> Any:
@@ -104,7 +104,7 @@ def milliseconds(value: timedelta) -> int:
 
 def warm_steps() -> Iterator[None]:
     """Load the newest schema of every API that is not hand-made, one a step."""
-    import kio.serial  # noqa: F401
+    from salon.broker.protocol import schema_reader  # noqa: F401
 
     yield
     for key, api in versions.APIS.items():
