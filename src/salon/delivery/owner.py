@@ -109,7 +109,7 @@ class Owner:
         """The log gave us ``partition``: claim it; the offset to start from."""
         offset, term = await self._ledgers.claim(CONSUMER, partition)
         self._terms[partition] = term
-        log.info("owner.assigned", partition=partition, offset=offset, term=term)
+        log.debug("owner.assigned", partition=partition, offset=offset, term=term)
         return offset
 
     async def revoked(self, partition: int) -> None:
