@@ -380,6 +380,9 @@ class GroupCoordinator:
             else:
                 answer(self._synced(group, member))
 
+        if member.on_sync is not None:  # its client gave up on the request before
+            before, member.on_sync = member.on_sync, None
+            before(Code.REBALANCE_IN_PROGRESS)
         member.on_sync = on_sync
 
     def _assign(self, group: Group, assignments: dict[str, bytes]) -> None:
