@@ -98,6 +98,7 @@ async def gateway(
     connections: Connections | None = None,
     trusted: tuple[str, ...] = (),
     drain: float = 3.0,
+    edge: dict[str, Any] | None = None,
     **app: Any,
 ) -> AsyncIterator[Gateway]:
     running = Gateway(on_data)
@@ -109,6 +110,7 @@ async def gateway(
         peers=Peers(trusted),
         limits=limits or EdgeLimits(),
         budget=budget or Budget(),
+        **(edge or {}),
     )
     sock = listen("127.0.0.1", 0)
     routers = app.pop("routers", ())

@@ -18,12 +18,20 @@ async def test_a_text_message_comes_back():
         assert await client.frame() == (TEXT, "grüße 你好".encode())
 
 
-async def test_a_binary_message_is_a_message():
+async def test_a_peer_is_answered_in_the_type_that_it_speaks():
     """stomp.js sends frames as binary where it is told to."""
     async with gateway() as running, websocket(running) as client:
-        client.write(frame(BINARY, b"\xff\x00"))
+        for opcode in [BINARY, TEXT, BINARY]:
+            client.write(frame(opcode, b"same"))
+            assert await client.frame() == (opcode, b"same")
 
-        assert await client.frame() == (TEXT, b"\xff\x00")
+
+async def test_what_is_not_utf8_goes_out_as_binary():
+    async with gateway() as running, websocket(running) as client:
+        await running.until(lambda: bool(running.opened))
+        running.opened[0].channel.send(b"\xff\x00")
+
+        assert await client.frame() == (BINARY, b"\xff\x00")
 
 
 async def test_fragments_are_put_together_with_control_frames_between_them():
@@ -69,6 +77,10 @@ async def test_a_character_may_be_cut_between_fragments():
         pytest.param(frame(PING, b"x" * 126), 1002, id="PING too long"),
         pytest.param(frame(CLOSE, b"\x03"), 1002, id="CLOSE with half a code"),
         pytest.param(frame(CLOSE, (1005).to_bytes(2)), 1002, id="CLOSE 1005"),
+        pytest.param(frame(CLOSE, (0).to_bytes(2)), 1002, id="CLOSE 0"),
+        pytest.param(frame(CLOSE, (1004).to_bytes(2)), 1002, id="CLOSE 1004"),
+        pytest.param(frame(CLOSE, (1006).to_bytes(2)), 1002, id="CLOSE 1006"),
+        pytest.param(frame(CLOSE, b"", rsv=4), 1002, id="CLOSE with RSV1"),
         pytest.param(frame(CLOSE, (2999).to_bytes(2)), 1002, id="CLOSE 2999"),
         pytest.param(
             frame(CLOSE, (1000).to_bytes(2) + b"\xff"), 1007, id="CLOSE reason"
@@ -90,6 +102,31 @@ async def test_a_fault_closes_with_its_code(sent: bytes, code: int):
         assert await client.ended()
         await running.until(lambda: running.opened[0].closed is not None)
         assert running.opened[0].received == []
+        assert running.opened[0].closed[0] == code
+
+
+async def test_what_stands_behind_a_close_does_not_count():
+    async with gateway() as running, websocket(running) as client:
+        await running.until(lambda: bool(running.opened))
+        client.write(frame(CLOSE, (1000).to_bytes(2)) + frame(CLOSE) + frame(0x3))
+
+        assert await client.close_code() == 1000
+        assert await client.ended()
+        await running.until(lambda: running.opened[0].closed is not None)
+        assert running.opened[0].closed == (1000, "")
+
+
+async def test_what_waits_goes_out_before_the_close_of_a_fault():
+    def on_data(handler: Recorder, data: bytes) -> None:
+        for word in [b"one", b"two"]:
+            handler.channel.send(word)
+
+    async with gateway(on_data=on_data) as running, websocket(running) as client:
+        client.write(text(b"x") + text(b"y") + frame(0x3))
+
+        said = [await client.frame() for _ in range(3)]
+        assert said[:2] == [(TEXT, b"one"), (TEXT, b"two")]
+        assert said[2][0] == CLOSE
 
 
 async def test_a_message_of_the_greatest_size_is_taken():

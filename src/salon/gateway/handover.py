@@ -48,7 +48,7 @@ from uvicorn.server import ServerState
 from salon.errors import Refusal
 from salon.gateway.connections import RESTART
 from salon.gateway.edge import Edge, choose_subprotocol, parse_cookies
-from salon.gateway.framing import Framing, Plain, SockJs
+from salon.gateway.framing import PLAIN, SOCKJS, Framing
 from salon.gateway.websocket import WebSocketChannel, reset
 from salon.messaging.channel import Handshake
 from salon.sockjs import paths
@@ -59,32 +59,11 @@ _READ_BUFFER = 2048
 """Bytes; the least picows takes. It doubles on demand and never shrinks, so the
 largest frame also bounds what an idle connection may keep."""
 
-_PLAIN = Plain()
-_SOCKJS = SockJs()
-
 
 class GatewayConfig(Config):
     """uvicorn's configuration, which also carries our edge to every protocol."""
 
     edge: Edge
-
-
-class _Quiet:
-    """A logger for picows: errors of peers are no news, ours are caught before."""
-
-    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
-        return False
-
-    def ignore(self, *args: Any, **kwargs: Any) -> None:
-        pass
-
-    log = debug = info = warning = error = ignore
-
-    def exception(self, *args: Any, **kwargs: Any) -> None:
-        log.exception("gateway.picows")  # noqa: LOG004 - called inside one
-
-
-_QUIET = _Quiet()
 
 
 class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
@@ -108,7 +87,7 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
             None,  # ws_path
             False,  # is_client_side
             self._accept,  # ws_listener_factory
-            _QUIET,  # logger
+            cast("Any", self),  # logger
             True,  # disconnect_on_exception
             self._edge.limits.head_seconds,  # websocket_handshake_timeout
             False,  # enable_auto_ping
@@ -162,6 +141,24 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
     def cut(self) -> None:
         """End the connection at once, with RST."""
         reset(self.transport.underlying_transport)
+
+    # -- the logger of picows: itself, to hear of faults ----------------------
+
+    def isEnabledFor(self, level: int) -> bool:  # noqa: N802 - logging's name
+        return False
+
+    def error(self, message: str, *args: Any) -> None:
+        """A peer has broken the protocol: ``args`` are those of the exception."""
+        if self.channel is not None and args and isinstance(args[0], tuple):
+            self.channel.fault(*args[0])
+
+    def exception(self, message: str, *args: Any) -> None:
+        log.exception("gateway.picows")  # noqa: LOG004 - called inside one
+
+    def log(self, *args: Any) -> None:
+        """Errors of peers are no news."""
+
+    debug = info = warning = log
 
     # -- the listener factory -------------------------------------------------
 
@@ -255,10 +252,10 @@ def _framing_of(path: str, prefix: str) -> Framing:
     if path == prefix or path.startswith(prefix + "/"):
         below = path[len(prefix) :]
         if paths.greeting(below) or paths.raw_websocket(below):
-            return _PLAIN
+            return PLAIN
         session = paths.session(below)
         if session is not None and session.transport == paths.WEBSOCKET:
-            return _SOCKJS
+            return SOCKJS
     raise Refusal("not_found", "There is no WebSocket at this address.", status=404)
 
 

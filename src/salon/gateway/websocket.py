@@ -15,15 +15,13 @@ import contextlib
 import socket
 import struct
 from collections import deque
-from collections.abc import Callable
-from functools import partial
 from typing import Any, Final
 
 import structlog
 
 from salon import ids, metrics
 from salon.gateway.edge import Edge
-from salon.gateway.framing import Framing
+from salon.gateway.framing import BINARY, TEXT, Framing, is_text
 from salon.gateway.outbox import Outbox
 from salon.gateway.timer import Timer
 from salon.messaging.channel import ChannelHandler, Handshake
@@ -31,8 +29,6 @@ from salon.messaging.channel import ChannelHandler, Handshake
 log = structlog.get_logger("salon.gateway")
 
 CONTINUATION: Final = 0x0
-TEXT: Final = 0x1
-BINARY: Final = 0x2
 CLOSE: Final = 0x8
 PING: Final = 0x9
 PONG: Final = 0xA
@@ -42,6 +38,11 @@ SLOW_READER = 4408
 
 _FAIL = 0.1
 """Seconds from the CLOSE that answers a fault to the end of the connection."""
+
+_NO_CODE = 1005
+"""Never on the wire: the peer closed without a code."""
+
+_NEVER_SENT: Final = frozenset({1004, 1005, 1006})
 
 ABNORMAL = 1006
 """Never on the wire: the connection ended without a close frame."""
@@ -59,7 +60,7 @@ class WebSocketError(Exception):
 class Assembler:
     """Puts data frames together to messages (RFC 6455, section 5.4)."""
 
-    __slots__ = ("_limit", "_opcode", "_parts", "_size")
+    __slots__ = ("_limit", "_opcode", "_parts", "_size", "binary")
 
     def __init__(self, limit: int) -> None:
         """Messages have at most ``limit`` bytes, however they are cut."""
@@ -67,6 +68,8 @@ class Assembler:
         self._opcode = 0
         self._parts: list[bytes] = []
         self._size = 0
+        self.binary = False
+        """Whether the last whole message was binary."""
 
     def feed(self, opcode: int, fin: bool, payload: bytes) -> bytes | None:
         """Take one data frame; the message that it completes, or None.
@@ -98,18 +101,16 @@ class Assembler:
     def _checked(self, opcode: int, message: bytes) -> bytes:
         if len(message) > self._limit:
             raise WebSocketError(1009, f"a message has at most {self._limit} bytes")
-        if opcode == TEXT:
-            try:
-                message.decode()
-            except UnicodeDecodeError:
-                raise WebSocketError(1007, "text is not UTF-8") from None
+        self.binary = opcode == BINARY
+        if not self.binary and not is_text(message):
+            raise WebSocketError(1007, "text is not UTF-8")
         return message
 
 
 class WebSocketChannel:
     """One WebSocket connection as a ``Channel``.
 
-    The hand-over calls ``connected``, ``frame``, ``pause``, ``resume`` and ``lost``;
+    The hand-over calls ``connected``, ``frame``, ``fault``, ``pause``, ``resume`` and ``lost``;
     ``wire`` is its transport (picows' ``WSTransport``).
     """
 
@@ -148,6 +149,10 @@ class WebSocketChannel:
 
     # -- Channel --------------------------------------------------------------
 
+    @property
+    def waiting(self) -> int:
+        return 0 if self._outbox is None else len(self._outbox)
+
     def send(
         self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
     ) -> None:
@@ -182,15 +187,11 @@ class WebSocketChannel:
         a large write now would pause the wrong one.
         """
         self._wire = wire
-        send: Callable[[bytes], None] = partial(wire.send, TEXT)
-        if self._framing.opening is not None:
-            one, plain_send = self._framing.one, send
-            send = lambda message: plain_send(one(message))  # noqa: E731
         self._outbox = Outbox(
             self._edge.ticks,
             self._edge.wheel,
             self._edge.budget,
-            send=send,
+            send=self._send_one,
             send_all=self._send_all,
             held=wire.underlying_transport.get_write_buffer_size,
             on_overflow=self._on_overflow,
@@ -201,15 +202,15 @@ class WebSocketChannel:
 
     def frame(self, opcode: int, fin: bool, reserved: bool, payload: bytes) -> None:
         """One frame from the peer; ``reserved``: any of the RSV bits is set."""
-        if opcode == CLOSE:
-            self._on_close(payload)
-            return
-        if self._closing is not None or self._received_close is not None:
+        closing = self._closing is not None or self._received_close is not None
+        if closing and opcode != CLOSE:
             return
         try:
             if reserved:
                 raise WebSocketError(1002, "a reserved bit without an extension")
-            if opcode == PING:
+            if opcode == CLOSE:
+                self._on_close(*_close_of(payload))
+            elif opcode == PING:
                 # A peer that floods us and reads nothing gets no answer: RFC 6455,
                 # section 5.5.3, asks for one to the latest PING only.
                 if not len(self._outbox or ()):
@@ -217,12 +218,31 @@ class WebSocketChannel:
             elif opcode != PONG:
                 message = self._assembler.feed(opcode, fin, payload)
                 if message is not None:
+                    binary = self._assembler.binary
+                    self._framing = self._framing.answering(binary=binary)
                     self._on_message(message)
         except WebSocketError as error:
             self.close(error.code, error.reason)
             # Section 7.1.7: no answer is waited for; only our CLOSE has to arrive
             # before the kernel resets a socket with unread bytes.
             self._edge.wheel.call_later(_FAIL, self._wire.disconnect)
+
+    def fault(self, code: int, reason: str) -> None:
+        """The frame parser has found a fault; after this call it sends CLOSE itself.
+
+        It reads one frame ahead: what stands before the fault comes to ``frame`` after
+        this call, too late to be answered, but for a CLOSE: that is answered here, for
+        it ends the connection, whatever follows it (section 5.5.1).
+        """
+        handshake = self._wire.close_handshake
+        read = None if handshake is None else handshake.recv
+        if read is not None and self._received_close is None:
+            self._on_close(int(read.code), read.reason or "")
+        elif self._closing is None and self._outbox is not None:
+            self._outbox.finish(flush=True)
+            self._closing = (code, reason)
+            self._unread = None
+            self._linger()
 
     def pause(self) -> None:
         """The transport buffers more than its mark."""
@@ -304,14 +324,14 @@ class WebSocketChannel:
         if not self._unread:
             self._unread = None
 
-    def _on_close(self, payload: bytes) -> None:
+    def _on_close(self, code: int, reason: str) -> None:
         """Section 5.5.1: answer CLOSE with its own code, then end."""
-        # 1005 (never on the wire): the peer gave no code.
-        code = int.from_bytes(payload[:2]) if payload else 1005
-        self._received_close = (code, payload[2:].decode("utf-8", "replace"))
+        if self._received_close is not None:
+            return
+        self._received_close = (code, reason)
         if self._closing is None and self._outbox is not None:
             self._outbox.finish(flush=True)
-            self._wire.send_close(1000 if code == 1005 else code, b"")
+            self._wire.send_close(1000 if code == _NO_CODE else code, b"")
             self._linger()
         self._wire.disconnect()
 
@@ -339,6 +359,9 @@ class WebSocketChannel:
         log.warning("gateway.slow_reader", how=how, transport=self.handshake.transport)
         self._say_goodbye(SLOW_READER, "reads too slowly: " + how)
 
+    def _send_one(self, message: bytes) -> None:
+        self._wire.send(*self._framing.one(message))
+
     def _send_all(self, batch: list[bytes]) -> None:
         # Keeps order with wire.send, which looks at the transport's buffer first.
         self._wire.underlying_transport.write(self._framing.many(batch))
@@ -354,6 +377,20 @@ class WebSocketChannel:
             self._wire.send_ping(b"")
         else:
             self._wire.send(TEXT, beat)
+
+
+def _close_of(payload: bytes) -> tuple[int, str]:
+    """Code and reason of a CLOSE frame.
+
+    Raises:
+        WebSocketError: theirs; a code that may not be on the wire (section 7.4).
+    """
+    if not payload:
+        return _NO_CODE, ""
+    code = int.from_bytes(payload[:2])
+    if not (1000 <= code <= 1014 or 3000 <= code <= 4999) or code in _NEVER_SENT:
+        raise WebSocketError(1002, f"{code} is no close code")
+    return code, payload[2:].decode("utf-8", "replace")
 
 
 def _short(reason: str) -> bytes:
