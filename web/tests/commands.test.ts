@@ -22,6 +22,11 @@ describe("the composer", () => {
     });
   });
 
+  it("takes the long dash of a telephone for two hyphens", () => {
+    expect(parse("/imagine fox —seed 7")).toEqual({ kind: "picture", wish: { prompt: "fox", seed: 7 } });
+    expect(parse("/imagine fox —red")).toEqual({ kind: "picture", wish: { prompt: "fox —red" } });
+  });
+
   it("does not take a dash in a prompt for a setting", () => {
     expect(parse("/imagine a half-eaten cake -- with --5 candles")).toMatchObject({
       kind: "picture",

@@ -141,6 +141,20 @@ describe("the outbox", () => {
     expect(outbox.entries[0]?.state).toBe("sending");
   });
 
+  it("does not hold up messages behind a picture that must wait", async () => {
+    const [outbox, server] = [useOutbox(), new Server()];
+    await outbox.open(ANN, storage());
+    outbox.connect(server.deliver);
+    await outbox.add(ROOM, { kind: "picture", prompt: "fox" });
+    server.refuse("too_many_pictures", 60);
+    await outbox.add(ROOM, { kind: "message", text: "hello" });
+    await soon(() => expect(server.underWay).toEqual(["hello"]));
+    await soon(() =>
+      expect(outbox.entries[0]).toMatchObject({ state: "waiting", error: { code: "too_many_pictures" } }),
+    );
+    outbox.connect(null);
+  });
+
   it("takes up after a reload what was left, for this user only", async () => {
     const kept = storage();
     const before = useOutbox();

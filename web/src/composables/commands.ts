@@ -38,13 +38,16 @@ export function parse(input: string): Parsed {
 }
 
 const NUMBERS = {
-  seed: { min: 0, max: 2 ** 32 - 1, whole: true },
-  steps: { min: 1, max: 100, whole: true },
+  seed: { min: 0, max: 2 ** 31 - 1, whole: true },
+  steps: { min: 1, max: 50, whole: true },
   guidance: { min: 0, max: 20, whole: false },
 } as const;
 
+/** Telephones write two hyphens as a dash; a dash before another word is just a dash. */
+const FLAG = /(?:^|\s)(?:--(?=\p{L})|—(?=(?:seed|steps|guidance|no)\b))/u;
+
 function parseImagine(rest: string): Parsed {
-  const [prompt = "", ...flags] = rest.split(/(?:^|\s)--(?=\p{L})/u);
+  const [prompt = "", ...flags] = rest.split(FLAG);
   if (prompt.trim() === "") return { kind: "wrong", key: "composer.promptMissing" };
   const wish: PictureWish = { prompt: prompt.trim().replace(/\s+/g, " ") };
   for (const flag of flags) {

@@ -95,6 +95,7 @@ export function useComposer(id: () => Id) {
     else if (value.kind === "message") void outbox.add(id(), { kind: "message", text: value.text });
     else if (value.kind === "picture") void outbox.add(id(), { kind: "picture", ...value.wish });
     text.value = ""; // the outbox has it
+    connection.typed();
   }
 
   function onKey(event: KeyboardEvent): void {

@@ -70,14 +70,25 @@ export function useHistory(
 
   // --- position
 
+  /** While the end is being sought, positions in between say nothing about the reader. */
+  let seeking = 0;
+
   function toEnd(): void {
     atEnd.value = true;
-    const last = rows.value.length - 1;
-    if (last < 0) return;
-    virtualizer.value?.scrollToIndex(last, { align: "end" });
+    seeking += 1;
+    virtualizer.value?.scrollToIndex(rows.value.length - 1, { align: "end" });
+    // heights are known only once the lines are there: again in the next frames
     requestAnimationFrame(() => {
-      if (atEnd.value && scroller.value) scroller.value.scrollTop = scroller.value.scrollHeight;
+      bottom();
+      requestAnimationFrame(() => {
+        bottom();
+        seeking -= 1;
+      });
     });
+  }
+
+  function bottom(): void {
+    if (atEnd.value && scroller.value) scroller.value.scrollTop = scroller.value.scrollHeight;
   }
 
   async function open(): Promise<void> {
@@ -95,7 +106,7 @@ export function useHistory(
 
   function measure(): void {
     const view = virtualizer.value;
-    if (!view) return;
+    if (!view || seeking > 0) return;
     atEnd.value = view.scrollOffset + view.viewportSize >= view.scrollSize - NEAR_END_PX;
   }
 

@@ -104,5 +104,10 @@ export const useConnection = defineStore("connection", () => {
     connection.tell("/app/chat.typing", { conversation });
   }
 
-  return { state, online, secondsLeft, open, close, retryNow, cancelPicture, tellTyping };
+  /** What was written is sent: the next letter is news again. */
+  function typed(): void {
+    toldTyping = { conversation: "", at: 0 };
+  }
+
+  return { state, online, secondsLeft, open, close, retryNow, cancelPicture, tellTyping, typed };
 });

@@ -13,8 +13,9 @@
  * whose answer was lost may simply be made again, also by a second tab that found the
  * entry in the shared storage: the server answers both with the same `seq`.
  *
- * One entry per conversation is under way at a time: what is sent first comes first,
- * also when a refusal or a lost connection falls between two.
+ * One message per conversation is under way at a time: what is sent first comes first,
+ * also when a refusal or a lost connection falls between two. Wishes for pictures have a
+ * lane of their own, because a full queue of pictures must not hold up the talk.
  */
 
 import { defineStore } from "pinia";
@@ -39,14 +40,13 @@ export function frameOf(entry: OutboxEntry): { destination: string; body: object
     : { destination: "/app/pictures.imagine", body: { ...head, ...wish } };
 }
 
-/** The next entry to send in each conversation that has none under way. */
+/** The next entry to send in each lane that has none under way. */
 export function nextToSend(entries: readonly OutboxEntry[]): OutboxEntry[] {
-  const heads = new Map<Id, OutboxEntry | null>();
+  const heads = new Map<string, OutboxEntry | null>();
   for (const entry of entries) {
-    if (entry.state === "sending") heads.set(entry.conversation, null);
-    if (entry.state === "waiting" && !heads.has(entry.conversation)) {
-      heads.set(entry.conversation, entry);
-    }
+    const lane = `${entry.conversation}/${entry.wish.kind}`;
+    if (entry.state === "sending") heads.set(lane, null);
+    if (entry.state === "waiting" && !heads.has(lane)) heads.set(lane, entry);
   }
   return [...heads.values()].filter((entry) => entry !== null);
 }
@@ -114,6 +114,7 @@ export const useOutbox = defineStore("outbox", () => {
     try {
       const receipt = await deliver(destination, body);
       entry.state = "sent";
+      entry.error = undefined;
       entry.seq = Number(receipt.seq);
       void storage?.remove(entry.client_id).catch(() => undefined);
     } catch (error) {
@@ -121,14 +122,14 @@ export const useOutbox = defineStore("outbox", () => {
         entry.state = "waiting"; // the next connection sends it again
         return;
       }
+      entry.error = { code: error.code, message: error.message, params: error.params };
       if (error.retryAfter !== undefined) {
-        entry.state = "waiting";
+        entry.state = "waiting"; // the reason is shown meanwhile
         clearTimeout(later);
         later = setTimeout(flush, error.retryAfter * 1_000);
         return;
       }
       entry.state = "failed";
-      entry.error = { code: error.code, message: error.message, params: error.params };
       void keep(entry);
     }
     flush();
