@@ -459,6 +459,7 @@ class PartitionLog:
                 path.unlink()
 
     def close(self) -> None:
+        self.active.seal()
         for segment in self.segments:
             segment.close()
         os.close(self._checkpoint_fd)

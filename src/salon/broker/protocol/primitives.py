@@ -47,13 +47,31 @@ class Reader:
         return self.take(1)[0] != 0
 
     def int16(self) -> int:
-        return int(_I16.unpack(self.take(2))[0])
+        position = self.position
+        self.position = position + 2
+        try:
+            value: int = _I16.unpack_from(self.buffer, position)[0]
+        except struct.error:
+            raise ProtocolError("the request ends in a number") from None
+        return value
 
     def int32(self) -> int:
-        return int(_I32.unpack(self.take(4))[0])
+        position = self.position
+        self.position = position + 4
+        try:
+            value: int = _I32.unpack_from(self.buffer, position)[0]
+        except struct.error:
+            raise ProtocolError("the request ends in a number") from None
+        return value
 
     def int64(self) -> int:
-        return int(_I64.unpack(self.take(8))[0])
+        position = self.position
+        self.position = position + 8
+        try:
+            value: int = _I64.unpack_from(self.buffer, position)[0]
+        except struct.error:
+            raise ProtocolError("the request ends in a number") from None
+        return value
 
     def uvarint(self) -> int:
         """Up to five bytes of seven bits, the lowest first."""
