@@ -29,9 +29,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from picows import WSFrame, WSListener, WSMsgType, WSTransport, ws_connect
-from tests.program import Person, Program, another_person, first_person
 
 from benchmarks.machine import described
+from tests.program import Person, Program, another_person, first_person
 
 PAIRS = 8
 WINDOWS = (1, 8, 32)

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests import engines
 from tests.program import ROOT, Program
 

@@ -4,12 +4,12 @@ import asyncio
 import json
 
 import pytest
-from tests.messaging.world import World
 
 from salon.classic.application import Classic
 from salon.classic.messages import MessageType
 from salon.errors import Refusal
 from salon.messaging.principal import Principal
+from tests.messaging.world import World
 
 
 class Guests:

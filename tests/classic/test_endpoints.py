@@ -5,10 +5,10 @@ import re
 import httpx
 import pytest
 from fastapi import FastAPI
-from tests.messaging.world import World
 
 from salon.classic.application import Classic
 from salon.classic.endpoints import PAGES, router
+from tests.messaging.world import World
 
 
 @pytest.fixture

@@ -6,12 +6,12 @@ import random
 
 import httpx
 import pytest
-from tests.classic.running import classic
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
 from salon.stomp.codec import Decoder, encode
 from salon.stomp.frames import SERVER_COMMANDS, Frame, Version
+from tests.classic.running import classic
 
 
 class Plain:

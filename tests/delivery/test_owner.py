@@ -7,7 +7,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import select, update
-from tests.delivery.conftest import ANN, BOB, CAT, DAN, assemble, people
 
 from salon.delivery import owner as owners
 from salon.errors import Refusal, Unavailable
@@ -16,6 +15,7 @@ from salon.ids import ConversationId
 from salon.store.database import Database
 from salon.store.migrate import migrate
 from salon.store.schema import applied, events
+from tests.delivery.conftest import ANN, BOB, CAT, DAN, assemble, people
 
 
 async def said(salon, sender, conversation, text, key=None):

@@ -4,7 +4,6 @@ import asyncio
 import json
 
 import pytest
-from tests.delivery.conftest import ANN, BOB, CAT, ManualClock, Told, people
 
 from salon.chat.service import Chat
 from salon.delivery.fanout import Fanout
@@ -19,6 +18,7 @@ from salon.store.database import Database
 from salon.store.history import SqlHistory
 from salon.store.ledger import SqlLedgers
 from salon.store.migrate import migrate
+from tests.delivery.conftest import ANN, BOB, CAT, ManualClock, Told, people
 
 
 class Server:

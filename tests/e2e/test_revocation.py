@@ -6,12 +6,12 @@ import threading
 
 import httpx
 import pytest
-from tests.program import Person, Program, another_person, first_person
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from salon.stomp.codec import Decoder, encode
 from salon.stomp.frames import SERVER_COMMANDS, Frame, Version
+from tests.program import Person, Program, another_person, first_person
 
 pytestmark = pytest.mark.e2e
 

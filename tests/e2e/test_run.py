@@ -8,6 +8,7 @@ import sys
 
 import httpx
 import pytest
+
 from tests.program import ROOT, Program, another_person, first_person
 
 pytestmark = pytest.mark.e2e

@@ -4,14 +4,14 @@ import asyncio
 import itertools
 
 import pytest
-from tests import engines
-from tests.eventlog.contract import Keeper, LogContract
 
 from salon.broker.config import BrokerConfig
 from salon.broker.server import Broker
 from salon.errors import StartupError
 from salon.eventlog.kafka import KafkaLog
 from salon.eventlog.ports import Topic
+from tests import engines
+from tests.eventlog.contract import Keeper, LogContract
 
 _count = itertools.count()
 

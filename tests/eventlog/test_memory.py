@@ -1,9 +1,9 @@
 """The log in memory keeps the contract."""
 
 import pytest
-from tests.eventlog.contract import LogContract
 
 from salon.eventlog.memory import MemoryLog
+from tests.eventlog.contract import LogContract
 
 
 class TestMemoryLog(LogContract):

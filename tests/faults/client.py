@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-from tests.faults.checker import Line
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import InvalidHandshake, WebSocketException
 
 from salon.stomp.codec import Decoder, encode
 from salon.stomp.frames import SERVER_COMMANDS, Frame, Version
+from tests.faults.checker import Line
 
 TRANSIENT = {"unavailable", "rate_limited", "overloaded", "busy", "internal"}
 """Refusals of the moment: the same message may be accepted later."""

@@ -6,6 +6,7 @@ import random
 from collections.abc import Callable
 
 import pytest
+
 from tests.faults.checker import Line, account, check
 
 DEVICES = {"ann": ("ann-1", "ann-2"), "bob": ("bob-1", "bob-2"), "cy": ("cy-1",)}

@@ -5,6 +5,7 @@ import subprocess
 
 import httpx
 import pytest
+
 from tests.program import Program, another_person, first_person
 
 pytestmark = [pytest.mark.faults, pytest.mark.e2e]

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+
 from tests import engines
 from tests.faults.checker import account, check
 from tests.faults.client import Device, Recorder

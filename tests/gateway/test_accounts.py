@@ -12,10 +12,10 @@ import httpx
 import pytest
 import structlog
 from argon2 import PasswordHasher
-from tests.gateway.accounts_world import PASSWORD, World, token_of, world_in
 
 from salon.gateway.accounts import INVITE_LIFETIME_MS, OPEN_INVITES, SETUP_LIFETIME_MS
 from salon.gateway.auth import COOKIE, LIFETIME_MS
+from tests.gateway.accounts_world import PASSWORD, World, token_of, world_in
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.gateway.accounts_world import World, world_in
 
 from salon.errors import Refusal
 from salon.gateway.auth import (
@@ -22,6 +21,7 @@ from salon.gateway.guests import Guests
 from salon.gateway.ports import User
 from salon.messaging.channel import Handshake
 from salon.store.accounts import Login, SqlAccounts
+from tests.gateway.accounts_world import World, world_in
 
 
 @pytest.fixture

@@ -3,11 +3,11 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from tests.gateway.accounts_world import World, world_in
 
 from salon.errors import Refusal
 from salon.gateway import guests as module
 from salon.gateway.guests import GRACE, Guests
+from tests.gateway.accounts_world import World, world_in
 
 
 @pytest.fixture

@@ -7,6 +7,11 @@ import json
 import logging
 
 import pytest
+
+from salon.gateway import handover
+from salon.gateway.connections import Connections
+from salon.gateway.edge import EdgeLimits
+from salon.gateway.handover import Handover
 from tests.gateway.harness import (
     ORIGIN,
     Log,
@@ -19,11 +24,6 @@ from tests.gateway.harness import (
     upgrade,
     websocket,
 )
-
-from salon.gateway import handover
-from salon.gateway.connections import Connections
-from salon.gateway.edge import EdgeLimits
-from salon.gateway.handover import Handover
 
 TEXT, CLOSE, PING = 1, 8, 9
 

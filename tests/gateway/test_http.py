@@ -6,11 +6,11 @@ import httpx
 import pytest
 from fastapi import APIRouter
 from pydantic import BaseModel, Field
-from tests.gateway.harness import ORIGIN, Log, gateway, tcp
 
 from salon.errors import Refusal, Unavailable
 from salon.gateway import guard
 from salon.gateway.edge import EdgeLimits
+from tests.gateway.harness import ORIGIN, Log, gateway, tcp
 
 
 class Order(BaseModel):

@@ -2,9 +2,9 @@
 
 import httpx
 import pytest
-from tests.gateway.harness import ORIGIN, gateway, tcp, upgrade
 
 from salon.gateway.origins import Origins, normalise, of_listener
+from tests.gateway.harness import ORIGIN, gateway, tcp, upgrade
 
 FOREIGN = [
     "http://evil.org",

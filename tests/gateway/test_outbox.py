@@ -5,11 +5,11 @@ import asyncio
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.harness import gateway, keep, text, websocket
 
 from salon.clock import ManualClock
 from salon.gateway.outbox import Budget, Outbox, Ticks
 from salon.gateway.timer import TimerWheel
+from tests.gateway.harness import gateway, keep, text, websocket
 
 TEXT = 1
 

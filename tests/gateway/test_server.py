@@ -7,11 +7,11 @@ import socket
 import httpx
 import pytest
 from fastapi import APIRouter
-from tests.gateway.harness import Recorder, gateway, tcp, upgrade, websocket
 
 from salon.errors import StartupError
 from salon.gateway.http import create_app
 from salon.gateway.server import listen, serve
+from tests.gateway.harness import Recorder, gateway, tcp, upgrade, websocket
 
 
 async def test_open_connections_are_told_of_the_restart():

@@ -6,11 +6,11 @@ import gc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from tests.gateway.harness import Log
 
 from salon.clock import ManualClock, SystemClock
 from salon.gateway import timer as timer_module
 from salon.gateway.timer import SLOTS, TICK, TimerWheel
+from tests.gateway.harness import Log
 
 
 @given(

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.imaging.art import few
 
 from salon.imaging.data import captions
+from tests.imaging.art import few
 
 APPLE, BANANA, BOX, STONE, FOX, CROWN, GLASSES, _ = few()
 

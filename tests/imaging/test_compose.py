@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-from tests.imaging.art import drawing
 
 from salon.imaging.data import compose
+from tests.imaging.art import drawing
 
 RED, BLUE = (
     drawing("disc", "#ff0000", "#ff0000"),

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.imaging.art import few
 
 from salon.imaging.data import dataset
 from salon.imaging.text import SentenceEncoder
+from tests.imaging.art import few
 
 
 @pytest.fixture(scope="module")

@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-from tests.imaging.art import drawing
 
 from salon.imaging.data.recolour import (
     PALETTE,
@@ -11,6 +10,7 @@ from salon.imaging.data.recolour import (
     luminance,
     recolour,
 )
+from tests.imaging.art import drawing
 
 APPLE = drawing("disc", "#e03030")
 STONE = drawing("disc", "#909090", detail="#909090")

@@ -6,10 +6,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.imaging.art import few
 
 from salon.imaging.data import dataset
 from salon.imaging.text import SentenceEncoder
+from tests.imaging.art import few
 
 pytestmark = pytest.mark.torch
 

@@ -3,10 +3,10 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.media.contract import MediaContract
 
 from salon.errors import Unavailable
 from salon.media.files import FileMedia
+from tests.media.contract import MediaContract
 
 
 @pytest.fixture

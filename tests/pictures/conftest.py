@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 import httpx
 import pytest
 from PIL import Image
-from tests.delivery.conftest import Salon, assemble, people
 
 from salon.clock import ManualClock
 from salon.errors import Refusal
@@ -31,6 +30,7 @@ from salon.pictures.service import Pictures
 from salon.store.database import Database
 from salon.store.migrate import migrate
 from salon.store.pictures import SqlPictures
+from tests.delivery.conftest import Salon, assemble, people
 
 TOKEN = "worker-token"
 

@@ -1,12 +1,12 @@
 """People ask and cancel, over HTTP and STOMP's controller."""
 
 import pytest
-from tests.delivery.conftest import ANN, BOB, CAT
 
 from salon.errors import Refusal
 from salon.messaging.message import ReceiptHeaders
 from salon.messaging.principal import Principal
 from salon.pictures.endpoints import Cancel, Imagine, PictureController
+from tests.delivery.conftest import ANN, BOB, CAT
 
 
 @pytest.fixture

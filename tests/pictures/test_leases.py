@@ -4,11 +4,11 @@ import asyncio
 import random
 
 import pytest
-from tests.delivery.conftest import ANN, BOB, CAT
 
 from salon.clock import ManualClock
 from salon.errors import Refusal, Unavailable
 from salon.pictures.jobs import ATTEMPTS_MAX, DEADLINE_S, LEASE_S
+from tests.delivery.conftest import ANN, BOB, CAT
 
 
 @pytest.fixture

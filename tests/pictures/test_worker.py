@@ -15,9 +15,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
-from tests.delivery.conftest import ANN, BOB
-from tests.gateway.harness import gateway
-from tests.pictures.conftest import TOKEN, built
 
 from salon.clock import SystemClock
 from salon.imaging.png import read_parameters
@@ -32,6 +29,9 @@ from salon.pictures.worker import (
     preview,
 )
 from salon.pictures.worker_client import Server
+from tests.delivery.conftest import ANN, BOB
+from tests.gateway.harness import gateway
+from tests.pictures.conftest import TOKEN, built
 
 
 @pytest.fixture

@@ -9,12 +9,12 @@ import zlib
 
 import pytest
 from PIL import Image
-from tests.delivery.conftest import ANN, BOB
-from tests.pictures.conftest import TOKEN, png
 
 from salon.errors import Unavailable
 from salon.pictures.progress import PREVIEW_MAX
 from salon.store.schema import files
+from tests.delivery.conftest import ANN, BOB
+from tests.pictures.conftest import TOKEN, png
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
+
 from tests.broker.process import Process
 
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")

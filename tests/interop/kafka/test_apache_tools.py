@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
 from tests.broker.process import Process
 from tests.engines import KAFKA_LIBS, require
 

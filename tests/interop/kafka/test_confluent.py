@@ -10,6 +10,7 @@ from confluent_kafka.admin import (
     NewPartitions,
     NewTopic,
 )
+
 from tests.broker.process import Process
 
 

@@ -3,6 +3,7 @@
 import warnings
 
 import pytest
+
 from tests.broker.process import Process
 
 with warnings.catch_warnings():  # its import uses importlib.resources.read_text

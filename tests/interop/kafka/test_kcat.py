@@ -3,6 +3,7 @@
 import subprocess
 
 import pytest
+
 from tests.broker.process import Process
 from tests.engines import kcat, require
 
