@@ -5,10 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.broker.wire import Wire
 
 from salon.broker.config import BrokerConfig
 from salon.broker.server import Broker
+from tests.broker.wire import Wire
 
 
 def config(folder: Path, **settings: Any) -> BrokerConfig:

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from confluent_kafka import Consumer, Message, Producer, TopicPartition
+
 from tests.broker.process import Process
 
 pytestmark = pytest.mark.faults

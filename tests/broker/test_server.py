@@ -8,8 +8,6 @@ from pathlib import Path
 
 import pytest
 from crc32c import crc32c
-from tests.broker.conftest import config
-from tests.broker.wire import Wire, decode_response, module, values
 
 from salon.broker.config import BrokerConfig
 from salon.broker.errors import Code, FolderInUseError, SettingError
@@ -27,6 +25,8 @@ from salon.broker.protocol.versions import (
     PRODUCE,
 )
 from salon.broker.server import Broker
+from tests.broker.conftest import config
+from tests.broker.wire import Wire, decode_response, module, values
 
 ALL_TOPICS_V1 = struct.pack(">i", -1)
 
@@ -409,6 +409,22 @@ async def test_topics_are_made_described_and_removed(broker: Broker, wire: Wire)
     ]
     assert after.error_code == Code.UNKNOWN_TOPIC_OR_PARTITION
     assert not list(broker.config.folder.glob("good*"))
+
+
+async def test_a_fetch_that_waits_on_a_topic_is_told_when_it_goes(
+    broker: Broker, wire: Wire
+):
+    await wire.create("t")
+    async with await Wire.connect(broker.port) as consumer:
+        consumer.send_fetch("t", 0, wait_ms=60_000)
+        await consumer.writer.drain()
+        while broker.purgatories["Fetch"].delayed == 0:
+            await asyncio.sleep(0)
+        await broker.admin.delete("t")
+        _, data = await consumer.receive()
+
+    answer = decode_response(1, 11, data).responses[0].partitions[0]
+    assert answer.error_code == Code.UNKNOWN_TOPIC_OR_PARTITION
 
 
 async def test_a_topic_with_flush_policy_none_is_visible_before_it_is_flushed(

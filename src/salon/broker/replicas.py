@@ -32,7 +32,7 @@ Key = tuple[str, int]
 class Partition:
     """The leader's view of one partition."""
 
-    __slots__ = ("flusher", "index", "key", "leader_epoch", "log", "topic")
+    __slots__ = ("flusher", "gone", "index", "key", "leader_epoch", "log", "topic")
 
     def __init__(
         self, topic: Topic, index: int, log: PartitionLog, flusher: GroupFlusher
@@ -42,6 +42,7 @@ class Partition:
         self.key = (topic.name, index)
         self.log = log
         self.flusher = flusher
+        self.gone = False
         self.leader_epoch = log.epochs[-1][0] if log.epochs else 0
 
     @property
@@ -158,9 +159,9 @@ class DelayedFetch(DelayedOperation):
     def try_complete(self) -> bool:
         available = 0
         for partition, offset, start in self._starts:
+            if partition.gone:
+                return self.force_complete()
             end = partition.high_watermark
-            if partition.log.failure is not None and end.offset <= offset:
-                continue
             if end.offset <= offset:
                 continue
             if end.segment != start.segment or offset != start.offset:
@@ -230,6 +231,7 @@ class ReplicaManager:
     async def remove(self, key: Key) -> None:
         """Stop leading a partition; what waits on it is answered."""
         partition = self.partitions.pop(key)
+        partition.gone = True
         partition.log.failure = "the topic is deleted"
         await partition.flusher.idle()
         self._high_watermark_moved(key)

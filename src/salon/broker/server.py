@@ -250,8 +250,11 @@ class Broker:
         now = self._clock.now_ms()
         for partition in list(self.replicas.partitions.values()):
             partition.log.producers.expire(now - self.config.producer_id_expiration_ms)
+            if partition.topic.name == OFFSETS_TOPIC:
+                continue
             if "delete" in partition.log.config.cleanup_policy:
                 partition.log.delete_old(now)
+        self.groups.compact()
 
     async def _warm(self) -> None:
         await asyncio.sleep(_WARM_AFTER_S)

@@ -1,5 +1,6 @@
 """The group coordinator, driven by hand: a clock that a test moves, no sockets."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,6 @@ import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
-from tests.broker.conftest import config
 
 from salon.broker.config import BrokerConfig
 from salon.broker.errors import ApiError, Code
@@ -24,6 +24,7 @@ from salon.broker.purgatory import Purgatory
 from salon.broker.server import Broker
 from salon.broker.timer import Timer
 from salon.clock import ManualClock
+from tests.broker.conftest import config
 
 
 class Kept:
@@ -351,6 +352,33 @@ async def test_committed_offsets_survive_a_restart(tmp_path: Path):
                 await broker.replicas.flush_all()
 
         assert broker.groups.offsets.get("g") == {("t", 0): committed}
+
+
+async def test_the_offsets_topic_is_no_larger_than_what_it_says(tmp_path: Path):
+    folder = tmp_path / "data"
+    async with Broker.open(config(folder)) as broker:
+        await broker.admin.ensure("__consumer_offsets", 1)
+        offsets = broker.groups.offsets
+        for i in range(500):
+            offsets.commit("g", {("t", i % 3): Committed(i, -1, "", 1)}, lambda _: None)
+        await broker.replicas.flush_all()
+        before = dict(offsets.get("g"))
+        log = broker.replicas.partitions["__consumer_offsets", 0].log
+        large = log.size
+        offsets.compact({}, above_bytes=1000)
+        await broker.replicas.flush_all()
+        while log.start_offset == 0:
+            await asyncio.sleep(0)
+        small = log.size
+    async with Broker.open(config(folder)) as broker:
+        after = dict(broker.groups.offsets.get("g"))
+
+    assert small < large / 20
+    assert (
+        after
+        == before
+        == {("t", i % 3): Committed(i, -1, "", 1) for i in (497, 498, 499)}
+    )
 
 
 class GroupMachine(RuleBasedStateMachine):

@@ -5,6 +5,7 @@ read once at start; its newest record of a key holds.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 
 from salon.broker.errors import ApiError, Code
 from salon.broker.groups.records import (
@@ -20,7 +21,7 @@ from salon.broker.groups.records import (
     write_key,
 )
 from salon.broker.log import batch as batches
-from salon.broker.replicas import Appended, ReplicaManager
+from salon.broker.replicas import Appended, Partition, ReplicaManager
 from salon.broker.topics import OFFSETS_TOPIC
 from salon.clock import Clock
 
@@ -155,6 +156,49 @@ class Offsets:
             [appended], COMMIT_TIMEOUT_MS, lambda: done(_as_commit_error(appended))
         )
 
+    def compact(self, states: Mapping[str, GroupState], above_bytes: int) -> None:
+        """Bring a grown ``__consumer_offsets`` down to what still holds.
+
+        Everything that holds is written once more into a new segment; when that is
+        safe, what lies before says nothing new and goes. (Kafka's cleaner rewrites the
+        old segments instead; for a reader both are a compacted topic.)
+
+        Args:
+            states: of every group.
+            above_bytes: size of a partition that is worth it.
+        """
+        for index in range(self._partitions):
+            partition = self._replicas.partitions.get((OFFSETS_TOPIC, index))
+            if partition is None or partition.log.size <= above_bytes:
+                continue
+            groups = {*states, *self._committed}
+            mine = [group for group in groups if self.partition_for(group) == index]
+            partition.log.roll()
+            start = partition.log.end.offset
+            appended = [
+                self._replicas.append(
+                    partition.key,
+                    batches.build(self._records(group, states), self._clock.now_ms()),
+                    acks=-1,
+                )
+                for group in mine
+            ]
+            self._replicas.wait_for_acks(
+                appended, COMMIT_TIMEOUT_MS, partial(_drop, partition, start, appended)
+            )
+
+    def _records(
+        self, group: str, states: Mapping[str, GroupState]
+    ) -> list[tuple[bytes | None, bytes | None]]:
+        """All that holds about a group."""
+        records: list[tuple[bytes | None, bytes | None]] = [
+            (write_key(OffsetKey(group, *tp)), write_committed(value))
+            for tp, value in self.get(group).items()
+        ]
+        if group in states:
+            records.append((write_key(GroupKey(group)), write_group(states[group])))
+        return records
+
     def check_metadata(self, metadata: str | None, limit: int) -> str:
         """A commit's metadata.
 
@@ -165,6 +209,12 @@ class Offsets:
         if len(text.encode()) > limit:
             raise ApiError(Code.OFFSET_METADATA_TOO_LARGE)
         return text
+
+
+def _drop(partition: Partition, before: int, appended: list[Appended]) -> None:
+    """Everything that holds is safe behind ``before``: what lies before it goes."""
+    if all(each.error is Code.NONE for each in appended):
+        partition.log.delete_before(before)
 
 
 def _as_commit_error(appended: Appended) -> Code:

@@ -31,7 +31,8 @@ def handle(context: Context, request: Request) -> None:
         queries,
         asked.min_bytes,
         asked.max_wait_ms,
-        lambda: send(context.replicas.read(queries, max_bytes)[0]),
+        # Looked up again: a topic may have gone while the fetch waited.
+        lambda: send(context.replicas.read(_queries(context, asked), max_bytes)[0]),
     )
 
 

@@ -433,7 +433,7 @@ class PartitionLog:
             How many segments went.
         """
         deleted = 0
-        total = sum(segment.size for segment in self.segments)
+        total = self.size
         # What is not flushed yet may be in a running flush: it stays for now.
         flushed = self.flushed.offset
         while len(self.segments) > 1 and self.segments[1].base_offset <= flushed:
@@ -449,6 +449,17 @@ class PartitionLog:
             oldest.delete()
             deleted += 1
         return deleted
+
+    def delete_before(self, offset: int) -> None:
+        """Drop whole segments that end at ``offset`` or earlier; all must be flushed."""
+        while len(self.segments) > 1 and self.segments[1].base_offset <= offset:
+            self.segments.pop(0).delete()
+        self.start_offset = self.segments[0].base_offset
+
+    @property
+    def size(self) -> int:
+        """Bytes of all segments."""
+        return sum(segment.size for segment in self.segments)
 
     def save_producers(self) -> None:
         """Write a producer snapshot for the end of the log, keeping the newest two."""
