@@ -54,7 +54,7 @@ check: $(STAMP)/dev
 	@$(VENV)/bin/mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-cache > .stamps/imports.txt || { cat .stamps/imports.txt; exit 1; }
 	@$(PY) -m pytest -q -n 2 -m "not e2e and not browser and not faults and not kafka and not torch" tests
-	@cd web && [ -d node_modules ] && npm --silent run test || true
+	@if [ -d web/node_modules ]; then cd web && npm --silent run test; else echo "· the page's tests need \`make web\`"; fi
 
 test: $(STAMP)/dev $(STAMP)/train $(STAMP)/web engines
 	@scripts/test.sh
