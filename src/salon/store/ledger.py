@@ -4,6 +4,9 @@
 (``flush``), so that a batch of 500 messages costs a dozen statements. States of
 conversations stay in memory between batches: only the owner changes them, and a
 transaction that fails throws the whole memory away.
+
+What every batch says to the database is built once, here above: building a statement
+costs SQLAlchemy as much as running it, and a lone message waits for all of them.
 """
 
 from collections import OrderedDict
@@ -37,6 +40,21 @@ STATES_MAX = 10_000
 _json = msgspec.json.Encoder()
 _parse = msgspec.json.decode
 
+_here = (applied.c.consumer == bindparam("b_consumer")) & (
+    applied.c.partition == bindparam("b_partition")
+)
+_progress = select(
+    applied.c.next_offset,
+    applied.c.term,
+    select(func.max(events.c.rev)).scalar_subquery().label("rev"),
+).where(_here)
+_advance = update(applied).where(_here).values(next_offset=bindparam("b_next"))
+
+_same_keys = select(events).where(
+    tuple_(events.c.conv_id, events.c.sender_id, events.c.client_id).in_(
+        bindparam("b_keys", expanding=True)
+    )
+)
 _insert_events = plain_insert(events)
 _update_conversations = (
     update(conversations)
@@ -132,23 +150,22 @@ class SqlLedger(PictureRows):
 
     def fence(self, consumer: str, partition: int, term: int) -> int:
         row = self._connection.execute(
-            select(applied.c.next_offset, applied.c.term).where(
-                applied.c.consumer == consumer, applied.c.partition == partition
-            )
+            _progress, {"b_consumer": consumer, "b_partition": partition}
         ).one()
         if row.term > term:
             raise Fenced(f"partition {partition} has term {row.term}, not {term}")
-        self._rev = (
-            self._connection.execute(select(func.max(events.c.rev))).scalar() or 0
-        )
+        self._rev = row.rev or 0
         next_offset: int = row.next_offset
         return next_offset
 
     def advance(self, consumer: str, partition: int, next_offset: int) -> None:
         self._connection.execute(
-            update(applied)
-            .where(applied.c.consumer == consumer, applied.c.partition == partition)
-            .values(next_offset=next_offset)
+            _advance,
+            {
+                "b_consumer": consumer,
+                "b_partition": partition,
+                "b_next": next_offset,
+            },
         )
 
     # --- idempotency
@@ -156,11 +173,10 @@ class SqlLedger(PictureRows):
     def prefetch(self, commands: Sequence[Command]) -> None:
         keys = {(c.conversation, c.sender, c.client_id) for c in commands}
         self._asked |= keys
-        columns = tuple_(events.c.conv_id, events.c.sender_id, events.c.client_id)
         wanted = list(keys)
         for start in range(0, len(wanted), 300):  # SQLite takes 999 parameters
             rows = self._connection.execute(
-                select(events).where(columns.in_(wanted[start : start + 300]))
+                _same_keys, {"b_keys": wanted[start : start + 300]}
             )
             for row in rows:
                 event = event_of_row(row)
