@@ -4,9 +4,8 @@ import asyncio
 import json
 import queue
 
-from tests.classic.running import classic
-
 import stomp
+from tests.classic.running import classic
 
 SECONDS = 20
 
@@ -56,6 +55,9 @@ def conversation(port):
     client.unsubscribe("sub-1", headers={"receipt": "u"})
     yield heard.next("receipt").headers["receipt-id"]
     client.begin("t1")
+    client.commit("t1", headers={"receipt": "c"})
+    yield heard.next("receipt").headers["receipt-id"]
+    client.ack("1")
     yield heard.next("error").headers["code"]
 
 
@@ -67,5 +69,6 @@ async def test_stomp_py_connects_subscribes_sends_and_hears_of_errors():
             {"type": "CHAT", "content": "\0ü", "sender": "An: n"},
             "m",
             "u",
-            "unsupported",
+            "c",
+            "ack_unknown",
         ]

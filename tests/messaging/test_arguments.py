@@ -4,13 +4,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from tests.messaging.world import World
 
 from salon.errors import Refusal
 from salon.messaging.arguments import resolvers_of
 from salon.messaging.message import Headers, Message, ReceiptHeaders
 from salon.messaging.principal import Principal
 from salon.messaging.sessions import Session
+from tests.messaging.world import World
 
 
 class Said(msgspec.Struct):

@@ -5,7 +5,6 @@ import json
 
 import msgspec
 import pytest
-from tests.messaging.world import World
 
 from salon.errors import Refusal
 from salon.messaging.dispatch import encode_payload
@@ -21,6 +20,7 @@ from salon.messaging.principal import Principal
 from salon.messaging.refusal import NotGranted
 from salon.messaging.sessions import Session
 from salon.stomp.events import Send, Subscribe
+from tests.messaging.world import World
 
 ALL = (may_send("/app/**", "user"), may_subscribe("/**", "user"))
 

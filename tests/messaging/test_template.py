@@ -1,11 +1,11 @@
 """What is sent, to whom, and how often it is encoded."""
 
 import pytest
-from tests.messaging.world import World
 
 from salon import metrics
 from salon.messaging import template as template_module
 from salon.stomp.frames import Version
+from tests.messaging.world import World
 
 
 @pytest.fixture
@@ -135,9 +135,9 @@ def test_the_users_see_the_destination_that_they_subscribed_to(world):
 def test_a_topic_is_not_a_user_destination(world):
     ann = world.session("ann")
     add(world, ann, "/user/queue/a", "1")
-    add(world, ann, "/queue/a", "2")
+    add(world, ann, "/topic/queue/a", "2")
 
-    assert world.template.send("/queue/a", b"") == 1
+    assert world.template.send("/topic/queue/a", b"") == 1
     assert ann.channel.frames()[0].get("subscription") == "2"
 
 

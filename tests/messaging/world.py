@@ -31,6 +31,7 @@ class FakeChannel:
         self.closed = None
         self.paused = False
         self.version = version
+        self.waiting = 0
 
     def send(self, data, *, droppable=False, coalesce=None):
         assert isinstance(data, bytes)

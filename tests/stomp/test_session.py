@@ -13,7 +13,19 @@ from salon.stomp.errors import (
     UnsupportedFrame,
     UnsupportedVersion,
 )
-from salon.stomp.events import Connect, Disconnect, Send, Subscribe, Unsubscribe
+from salon.stomp.events import (
+    Abort,
+    Ack,
+    Begin,
+    Commit,
+    Connect,
+    Disconnect,
+    Held,
+    Nack,
+    Send,
+    Subscribe,
+    Unsubscribe,
+)
 from salon.stomp.frames import SERVER_COMMANDS, Frame, Version
 from salon.stomp.session import (
     HEART_BEAT,
@@ -282,11 +294,28 @@ class TestSubscribe:
         with pytest.raises(UnexpectedFrame, match="no subscription"):
             events(connected(), b"UNSUBSCRIBE\nid:7\n\n\0")
 
-    @pytest.mark.parametrize("mode", ["client", "client-individual"])
-    def test_acknowledgement_is_not_offered_yet(self, mode):
+    @pytest.mark.parametrize("mode", ["auto", "client", "client-individual"])
+    def test_the_ack_mode_is_part_of_the_event(self, mode):
         data = f"SUBSCRIBE\nid:0\ndestination:/a\nack:{mode}\n\n\0"
-        with pytest.raises(UnsupportedFrame, match="auto"):
-            events(connected(), data.encode())
+        [event] = events(connected(), data.encode())
+
+        assert event.ack == mode
+
+    def test_without_an_ack_header_it_is_auto(self):
+        [event] = events(connected(), b"SUBSCRIBE\nid:0\ndestination:/a\n\n\0")
+
+        assert event.ack == "auto"
+
+    def test_a_selector_is_refused_and_not_left_out(self):
+        """A subscriber who asked for some of it must not get all of it."""
+        data = b"SUBSCRIBE\nid:0\ndestination:/a\nselector:a = 1\nreceipt:5\n\n\0"
+        session = connected()
+        session.receive(data)
+        with pytest.raises(UnsupportedFrame, match="selectors") as caught:
+            session.next_event()
+        frame = parsed(session.failed(caught.value))
+
+        assert (frame.get("code"), frame.get("receipt-id")) == ("unsupported", "5")
 
     @pytest.mark.parametrize("mode", ["", "Auto", "none"])
     def test_an_unknown_ack_mode_is_an_error(self, mode):
@@ -306,21 +335,139 @@ class TestSubscribe:
         assert SessionLimits().subscriptions == 200
 
 
+def acks(version, *heads, command="ACK"):
+    data = "".join(f"{command}\n{head}\n\0" for head in heads)
+    return events(connected(version), data.encode())
+
+
+class TestAck:
+    """Point C21: one form for each version."""
+
+    def test_1_2_names_it_by_id(self):
+        [event] = acks("1.2", "id:7\nreceipt:r\n")
+
+        assert (event.id, event.message_id, event.receipt) == ("7", None, "r")
+
+    @pytest.mark.parametrize("version", ["1.1", "1.2"])
+    def test_1_1_names_it_by_message_and_subscription_and_1_2_takes_that(self, version):
+        [event] = acks(version, "subscription:s\nmessage-id:m\n")
+
+        assert (event.id, event.message_id, event.subscription) == (None, "m", "s")
+
+    def test_1_0_names_it_by_message_alone(self):
+        [event] = acks("1.0", "message-id:m\n")
+
+        assert (event.id, event.message_id, event.subscription) == (None, "m", None)
+
+    def test_an_id_means_nothing_before_1_2(self):
+        """stomp.js sends it beside the headers of 1.1."""
+        [event] = acks("1.1", "id:x\nmessage-id:m\nsubscription:s\n")
+
+        assert (event.id, event.message_id) == (None, "m")
+
+    def test_nack_is_an_event_of_its_own(self):
+        [event] = acks("1.2", "id:7\nrequeue:false\n", command="NACK")
+
+        assert isinstance(event, Nack)
+        assert ("requeue", "false") in event.headers
+
+    @pytest.mark.parametrize(
+        ("version", "head", "missing"),
+        [
+            ("1.0", "", "message-id"),
+            ("1.1", "message-id:m\n", "subscription"),
+            ("1.1", "subscription:s\n", "message-id"),
+            ("1.2", "", "header id"),
+            ("1.2", "message-id:m\n", "subscription"),
+        ],
+    )
+    @pytest.mark.parametrize("command", ["ACK", "NACK"])
+    def test_what_it_needs_is_said(self, version, head, missing, command):
+        if version == "1.0" and command == "NACK":
+            missing = "not part of STOMP 1.0"
+        with pytest.raises(RemoteProtocolError, match=missing):
+            acks(version, head, command=command)
+
+    def test_1_0_has_no_nack(self):
+        with pytest.raises(UnexpectedFrame, match=r"1\.0"):
+            acks("1.0", "message-id:m\n", command="NACK")
+
+
+def transaction(command, name="t", head=""):
+    return f"{command}\ntransaction:{name}\n{head}\n\0".encode()
+
+
+class TestTransactions:
+    """Point C24, as far as the session decides it."""
+
+    def test_what_is_held_comes_with_the_commit_in_its_order(self):
+        found = events(
+            connected(),
+            transaction("BEGIN", head="receipt:1\n")
+            + transaction("SEND", head="destination:/a\nreceipt:2\n")
+            + transaction("ACK", head="id:7\n")
+            + transaction("NACK", head="id:8\n")
+            + transaction("COMMIT", head="receipt:3\n"),
+        )
+        begin, send, ack, nack, commit = found
+
+        assert begin == Begin("t", "1")
+        assert (send, ack, nack) == (Held("t", "2"), Held("t"), Held("t"))
+        assert isinstance(commit, Commit)
+        assert commit.receipt == "3"
+        assert [type(part) for part in commit.parts] == [Send, Ack, Nack]
+
+    def test_abort_forgets_what_was_held_and_the_name_is_free_again(self):
+        found = events(
+            connected(),
+            transaction("BEGIN")
+            + transaction("SEND", head="destination:/a\n")
+            + transaction("ABORT", head="receipt:1\n")
+            + transaction("BEGIN")
+            + transaction("COMMIT"),
+        )
+
+        assert found[2] == Abort("t", "1")
+        assert found[4].parts == ()
+
+    def test_several_may_be_open_and_other_frames_go_their_way(self):
+        found = events(
+            connected(),
+            transaction("BEGIN", "a")
+            + transaction("BEGIN", "b")
+            + transaction("SEND", "a", "destination:/1\n")
+            + b"SEND\ndestination:/2\n\n\0"
+            + transaction("SEND", "b", "destination:/3\n")
+            + transaction("COMMIT", "b")
+            + transaction("COMMIT", "a"),
+        )
+
+        assert found[3].destination == "/2"
+        assert [part.destination for part in found[5].parts] == ["/3"]
+        assert [part.destination for part in found[6].parts] == ["/1"]
+
+    @pytest.mark.parametrize("command", ["BEGIN", "COMMIT", "ABORT"])
+    def test_the_header_transaction_is_required(self, command):
+        with pytest.raises(MalformedFrame, match="transaction"):
+            events(connected(), f"{command}\n\n\0".encode())
+
+    @pytest.mark.parametrize("command", ["COMMIT", "ABORT", "SEND", "ACK", "NACK"])
+    def test_an_unknown_transaction_is_an_error(self, command):
+        data = transaction(command, head="destination:/a\nid:7\n")
+        with pytest.raises(UnexpectedFrame, match="no open transaction 't'"):
+            events(connected(), data)
+
+    def test_a_transaction_cannot_begin_twice(self):
+        with pytest.raises(UnexpectedFrame, match="begun already"):
+            events(connected(), transaction("BEGIN") * 2)
+
+    def test_a_transaction_cannot_end_twice(self):
+        data = transaction("BEGIN") + transaction("COMMIT")
+        with pytest.raises(UnexpectedFrame, match="no open"):
+            events(connected(), data + transaction("ABORT"))
+
+
 class TestTheRest:
-    @pytest.mark.parametrize("command", ["ACK", "NACK", "BEGIN", "COMMIT", "ABORT"])
-    def test_what_is_not_offered_says_so(self, command):
-        session = connected()
-        session.receive(f"{command}\nid:1\ntransaction:1\nreceipt:5\n\n\0".encode())
-        with pytest.raises(UnsupportedFrame, match=command) as caught:
-            session.next_event()
-        frame = parsed(session.failed(caught.value))
-
-        assert (frame.get("code"), frame.get("receipt-id")) == ("unsupported", "5")
-
-    def test_send_in_a_transaction_is_not_taken_for_a_plain_one(self):
-        with pytest.raises(UnsupportedFrame, match="transactions"):
-            events(connected(), b"SEND\ndestination:/a\ntransaction:1\n\n\0")
-
     def test_frames_after_disconnect_are_ignored(self):
         session = connected()
         found = events(
@@ -370,6 +517,11 @@ SCRIPT = [
     b"\n\n",
     b"SEND\ndestination:/app/a\ncontent-length:5\n\na\0b\n\n\0",
     b"SEND\ndestination:/app/b\n\nbody\n\0\n",
+    b"BEGIN\ntransaction:t\nreceipt:3\n\n\0",
+    b"SEND\ndestination:/app/c\ntransaction:t\n\nbody\0",
+    b"ACK\nid:1\nmessage-id:1\nsubscription:0\ntransaction:t\n\n\0",
+    b"COMMIT\ntransaction:t\n\n\0",
+    b"ACK\nid:2\nmessage-id:2\nsubscription:0\n\n\0",
     b"UNSUBSCRIBE\nid:0\n\n\0",
     b"DISCONNECT\nreceipt:2\n\n\0",
 ]
@@ -390,7 +542,7 @@ def test_a_whole_conversation_is_the_same_at_every_cut(version):
         return found
 
     whole = talk([data])
-    assert len(whole) == 6
+    assert len(whole) == 11
     for cut in range(1, len(data)):
         assert talk([data[:cut], data[cut:]]) == whole
     assert talk([data[i : i + 1] for i in range(len(data))]) == whole

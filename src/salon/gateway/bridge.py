@@ -23,6 +23,7 @@ what happened                          answer                     close
 the protocol is broken                 ERROR, code of the error   1002, 1009
 a destination was never granted        ERROR                      1008
 a SUBSCRIBE failed                     ERROR                      1008
+an ACK or NACK names nothing           ERROR                      1002
 a handler refused, or failed           MESSAGE on                 none
                                        ``/user/queue/errors``
 … and nobody listens there             ERROR                      1008, 1011
@@ -51,7 +52,7 @@ from salon.messaging.dispatch import Dispatcher, Reply
 from salon.messaging.events import SessionEvents, tell
 from salon.messaging.pipeline import Pipeline
 from salon.messaging.principal import Authenticator
-from salon.messaging.refusal import NotGranted
+from salon.messaging.refusal import Fatal
 from salon.messaging.sessions import Session
 from salon.messaging.template import JSON, MessagingTemplate
 from salon.messaging.users import UserRegistry
@@ -84,6 +85,12 @@ _FRAMES_IN = {
         events.Send,
         events.Subscribe,
         events.Unsubscribe,
+        events.Ack,
+        events.Nack,
+        events.Begin,
+        events.Held,
+        events.Commit,
+        events.Abort,
         events.Disconnect,
     )
 }
@@ -225,14 +232,19 @@ class StompBridge:
         session = self._session
         if session is None:
             return
-        if isinstance(event, events.Send):
-            await self._send(session, event)
-        elif isinstance(event, events.Subscribe):
-            await self._subscribe(session, event)
-        elif isinstance(event, events.Unsubscribe):
-            self._unsubscribe(session, event)
-        else:
-            self._end_in_order(partial(self._goodbye, event.receipt))
+        match event:
+            case events.Send() | events.Commit():
+                await self._send(session, event)
+            case events.Subscribe():
+                await self._subscribe(session, event)
+            case events.Unsubscribe():
+                self._unsubscribe(session, event)
+            case events.Ack():  # NACK, too
+                self._acknowledge(session, event)
+            case events.Begin() | events.Held() | events.Abort():
+                self._done(session, event.receipt)
+            case events.Disconnect():
+                self._end_in_order(partial(self._goodbye, event.receipt))
 
     async def _connect(self, event: events.Connect) -> None:
         services = self._services
@@ -259,12 +271,16 @@ class StompBridge:
         self._cancel_deadline()
         self._start_heart_beats()
 
-    async def _send(self, session: Session, event: events.Send) -> None:
+    async def _send(self, session: Session, event: events.Send | events.Commit) -> None:
+        dispatcher = self._services.dispatcher
         try:
-            reply = await self._services.dispatcher.send(session, event)
-        except NotGranted as error:
+            if isinstance(event, events.Send):
+                reply = await dispatcher.send(session, event)
+            else:
+                reply = await dispatcher.commit(session, event)
+        except Fatal as error:
             self._end_in_order(
-                partial(self._refuse_by_error, error, event.receipt, POLICY)
+                partial(self._refuse_by_error, error, event.receipt, error.close_code)
             )
         except Exception as error:
             self._pipeline.push(
@@ -295,9 +311,21 @@ class StompBridge:
         forgotten = self._services.dispatcher.unsubscribe(session, event)
         if forgotten is not None:
             tell(self._services.events.unsubscribed, session, forgotten)
-        self._pipeline.push(
-            None, partial(self._settle, session, event.receipt, Reply())
-        )
+        self._done(session, event.receipt)
+
+    def _acknowledge(self, session: Session, event: events.Ack) -> None:
+        try:
+            self._services.dispatcher.acknowledge(session, event)
+        except Fatal as error:
+            self._end_in_order(
+                partial(self._refuse_by_error, error, event.receipt, error.close_code)
+            )
+        else:
+            self._done(session, event.receipt)
+
+    def _done(self, session: Session, receipt: str | None) -> None:
+        """A frame took effect; its RECEIPT leaves when it is its turn."""
+        self._pipeline.push(None, partial(self._settle, session, receipt, Reply()))
 
     # ------------------------------------------------------------ answers, in order
 
@@ -336,6 +364,9 @@ class StompBridge:
         self, session: Session, error: BaseException, receipt: str | None
     ) -> None:
         """Say why a command was not carried out, and go on."""
+        if isinstance(error, Fatal):
+            self._refuse_by_error(error, receipt, error.close_code)
+            return
         if ERRORS not in session.queues:
             ours = not isinstance(error, Refusal)
             self._refuse_by_error(error, receipt, INTERNAL if ours else POLICY)

@@ -1,8 +1,8 @@
 """One SockJS session over HTTP: a channel that is emptied instead of writing.
 
 The rules of a session are in ``salon.sockjs.session``; here are its requests, timers
-and outbox. A receiver (xhr, xhr_streaming) is served by ``HttpSession.serve``: it takes
-what waits in the outbox, frame by frame; xhr_send comes by ``deliver``.
+and outbox. A receiver (xhr, xhr_streaming, ...) is served by ``HttpSession.serve``: it takes
+what waits in the outbox, frame by frame; xhr_send and jsonp_send come by ``deliver``.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from salon.gateway.timer import Timer
 from salon.gateway.websocket import SLOW_READER
 from salon.messaging.channel import ChannelHandler, Handshake
 from salon.sockjs import frames
+from salon.sockjs.receivers import Receiver
 from salon.sockjs.session import Session
 
 log = structlog.get_logger("salon.gateway")
@@ -28,19 +29,19 @@ log = structlog.get_logger("salon.gateway")
 _SENDING: Final = 16
 """xhr_send requests of one session that may wait for a paused reader."""
 
-JAVASCRIPT: Final = b"application/javascript; charset=UTF-8"
 _TEXT: Final = b"text/plain; charset=UTF-8"
 
 
 @dataclass(frozen=True, slots=True)
 class SockJsRequest:
-    """One HTTP request below the prefix."""
+    """One HTTP request below the prefix; ``extra``: headers of whatever answer."""
 
     scope: Scope
     receive: Receive
     send: Send
     path: str
     headers: dict[str, str]
+    extra: tuple[tuple[bytes, bytes], ...] = ()
 
     @property
     def method(self) -> str:
@@ -65,8 +66,10 @@ class SockJsRequest:
         content_type: bytes = _TEXT,
     ) -> None:
         """The head of an answer; without ``length`` the body comes in chunks."""
-        every = [(b"content-type", content_type), *headers, *self._cors()]
-        if length is not None and status != 204:
+        every = [*headers, *self.extra, *self._cors()]
+        if status != 304:
+            every.insert(0, (b"content-type", content_type))
+        if length is not None and status not in {204, 304}:
             every.append((b"content-length", b"%d" % length))
         await self.send(
             {"type": "http.response.start", "status": status, "headers": every}
@@ -103,7 +106,11 @@ class HttpSession:
         self.owner = owner
         self._edge = edge
         self._forget = forget
-        self._session = Session(edge.clock.monotonic())
+        self._session = Session(
+            edge.clock.monotonic(),
+            disconnect_delay=edge.sockjs.disconnect_delay,
+            heartbeat_delay=edge.limits.heartbeat,
+        )
         self._handler: ChannelHandler | None = None
         self._news = asyncio.Event()
         self._resumed = asyncio.Event()
@@ -143,6 +150,10 @@ class HttpSession:
             self.close(1011, "internal error")
 
     # -- Channel --------------------------------------------------------------
+
+    @property
+    def waiting(self) -> int:
+        return len(self._outbox)
 
     def send(
         self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
@@ -196,28 +207,31 @@ class HttpSession:
             self._senders -= 1
 
     async def serve(
-        self, request: SockJsRequest, limit: int, head: list[tuple[bytes, bytes]] | None
+        self,
+        request: SockJsRequest,
+        receiver: Receiver,
+        head: list[tuple[bytes, bytes]],
     ) -> None:
-        """Be the receiver's answer: frames until ``limit`` bytes or the end.
+        """Be the receiver's answer: frames until it is full, or the end.
 
         Args:
-            request: the receiver.
-            limit: bytes after which the answer ends; 1: one frame.
-            head: headers of an answer that has one frame and is not begun; None: it
-                is begun, frames are chunks of it.
+            request: asks for frames.
+            receiver: how they are carried.
+            head: headers of an answer of one frame; a stream is begun already.
         """
         first, mine = self._session.attach(
             self._edge.clock.monotonic(), waiting=len(self._outbox) > 0
         )
+        answer = _Answer(request, receiver, head)
         if not mine:
             assert first is not None, "who is not served is told why"
-            await _write(request, first, head, last=True)
+            await answer.write(first, last=True)
             return
         self._reset = request.scope.get("salon.reset")
         gone = asyncio.create_task(_until_gone(request.receive))
         self._look_later()
         try:
-            if await self._stream(request, limit, head, first, gone):
+            if await self._stream(answer, first, gone):
                 self._session.detach(self._edge.clock.monotonic())
             else:
                 self._interrupted()
@@ -230,24 +244,18 @@ class HttpSession:
             self._look_later()
 
     async def _stream(
-        self,
-        request: SockJsRequest,
-        limit: int,
-        head: list[tuple[bytes, bytes]] | None,
-        frame: bytes | None,
-        gone: asyncio.Task[None],
+        self, answer: "_Answer", frame: bytes | None, gone: asyncio.Task[None]
     ) -> bool:
         """Write frames; False when the receiver's connection broke."""
-        written = 0
+        limit = self._edge.limits.response if answer.receiver.streaming else 1
         while True:
             if frame is None:
                 frame = await self._next_frame(gone)
             if frame is None or gone.done():
                 return False
-            written += len(frame) + 1
             farewell = frame.startswith(b"c")
-            last = farewell or written >= limit
-            await _write(request, frame, head, last=last)
+            last = farewell or answer.size + len(frame) >= limit
+            await answer.write(frame, last=last)
             if gone.done():
                 return False
             self._session.written(self._edge.clock.monotonic())
@@ -332,18 +340,28 @@ def _never(_: Any) -> None:
     raise AssertionError("a paused outbox writes nothing")
 
 
-async def _write(
-    request: SockJsRequest,
-    frame: bytes,
-    head: list[tuple[bytes, bytes]] | None,
-    *,
-    last: bool,
-) -> None:
-    data = frame + b"\n"
-    if head is None:
-        await request.write(data, more=not last)
-    else:
-        await request.answer(200, data, *head, content_type=JAVASCRIPT)
+class _Answer:
+    """The answer of a receiver: frames in its wrapping."""
+
+    def __init__(
+        self,
+        request: SockJsRequest,
+        receiver: Receiver,
+        head: list[tuple[bytes, bytes]],
+    ) -> None:
+        self.receiver = receiver
+        self.size = 0
+        self._request = request
+        self._head = head
+
+    async def write(self, frame: bytes, *, last: bool) -> None:
+        data = self.receiver.wrap(frame)
+        self.size += len(data)
+        if self.receiver.streaming:
+            await self._request.write(data, more=not last)
+        else:
+            kind = self.receiver.content_type.encode()
+            await self._request.answer(200, data, *self._head, content_type=kind)
 
 
 async def _wait(event: asyncio.Event) -> None:

@@ -42,6 +42,10 @@ class Channel(Protocol):
     @property
     def handshake(self) -> Handshake: ...
 
+    @property
+    def waiting(self) -> int:
+        """Bytes that the reader has not taken yet: who has many gets no backlog."""
+
     def send(
         self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
     ) -> None:

@@ -1,7 +1,7 @@
 """Destinations: which spellings exist, and the prefixes that mean something.
 
-``/app/…`` goes to controllers, ``/topic/…`` and ``/queue/…`` to who subscribed, and
-``/user/queue/…`` to the sessions of one user. A destination is a *name*: it is never
+``/app/…`` goes to controllers, ``/topic/…`` to everybody who subscribed, ``/queue/…`` to
+one of them, and ``/user/queue/…`` to the sessions of one user. A destination is a *name*: it is never
 decoded, and has one spelling only. Rights are decided on that spelling, so anything
 that somebody might take for another spelling of it is refused.
 """
@@ -13,6 +13,8 @@ from salon.messaging.refusal import NotGranted
 
 APP = "/app"
 USER = "/user"
+QUEUE = "/queue"
+TOPIC = "/topic"
 CHARS_MAX = 1024
 """Characters of a destination: room for any name, and rights stay quick to decide."""
 

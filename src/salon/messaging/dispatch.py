@@ -2,19 +2,38 @@
 
 Every SEND and SUBSCRIBE passes the same gates in the same order: spelling
 (``destinations``), rights (``grants``), then the registry, or interceptors and a handler.
-A SEND goes to controllers only: a client that could send to ``/topic`` directly would
-pass by every rule and speak in anybody's name.
+
+A SEND goes to controllers. Straight to a topic, a queue or a user it goes only where a
+grant opens that destination: a client that may send to ``/topic`` passes by every rule
+and speaks in anybody's name. A plain broker is what grants make of it, not the default.
+
+What a frame leads to happens in ``Reply.publish``, which the bridge calls when it is
+that frame's turn; only subscriptions and acknowledgements take effect at once.
 """
 
 import asyncio
 import inspect
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from salon.messaging.destinations import APP, check_canonical, within
+from salon.messaging.destinations import (
+    APP,
+    QUEUE,
+    TOPIC,
+    USER,
+    check_canonical,
+    within,
+)
 from salon.messaging.grants import Grants
+from salon.messaging.invocation import (
+    Addressed,
+    Interceptor,
+    Invoker,
+    encode_payload,
+)
 from salon.messaging.mapping import (
     SEND,
     SUBSCRIBE,
@@ -26,11 +45,15 @@ from salon.messaging.message import Headers, Message, ReceiptHeaders
 from salon.messaging.refusal import NotGranted
 from salon.messaging.sessions import Session, Subscription
 from salon.messaging.subscriptions import SubscriptionRegistry
-from salon.messaging.template import JSON, MessagingTemplate
-from salon.stomp import events, frames
+from salon.messaging.template import MessagingTemplate
+from salon.stomp import events
 
-Interceptor = Callable[[Message], None]
-"""Sees each message that has a handler before it; a ``Refusal`` stops it (rates)."""
+__all__ = ["Dispatcher", "Interceptor", "Reply", "encode_payload"]
+
+NOT_FORWARDED = frozenset(
+    {"destination", "receipt", "transaction", "message-id", "content-length"}
+)
+"""Headers of a SEND that are between client and server (the template has its own)."""
 
 
 class Reply(msgspec.Struct):
@@ -53,10 +76,12 @@ class Dispatcher:
     Args:
         controllers: objects with decorated methods.
         registry: where subscriptions are kept.
-        template: sends what handlers return.
+        template: sends what handlers return; has the queues.
         grants: what is allowed; the rest is refused.
         interceptors: called in order, before the handler.
+        advice: objects whose exception handlers serve all controllers.
         prefix: of destinations that controllers take.
+        separator: between the segments of what controllers take: ``/`` or ``.``.
 
     Raises:
         MappingError: ours; controllers that contradict each other.
@@ -70,16 +95,21 @@ class Dispatcher:
         grants: Grants,
         *,
         interceptors: Sequence[Interceptor] = (),
+        advice: Iterable[object] = (),
         prefix: str = APP,
+        separator: str = "/",
     ) -> None:
-        mappings = [m for c in controllers for m in mappings_of(c)]
+        mappings = [m for c in controllers for m in mappings_of(c, separator)]
         self._sends = MappingTable(m for m in mappings if m.kind == SEND)
         self._subscribes = MappingTable(m for m in mappings if m.kind == SUBSCRIBE)
         self._registry = registry
         self._template = template
+        self._queues = template.queues
         self._grants = grants
-        self._interceptors = interceptors
+        self._invoker = Invoker(template, interceptors, advice)
         self._prefix = prefix
+
+    # ------------------------------------------------------------ SEND
 
     async def send(self, session: Session, event: events.Send) -> Reply:
         """Give a SEND to its handler; returns when the handler did.
@@ -88,21 +118,47 @@ class Dispatcher:
             NotGranted: theirs; may not be sent there, or nobody is there.
             Refusal, Exception: what the handler raised and nobody took.
         """
+        found = self._handler_of(session, event)
+        if found is None:
+            sent = self._straight(session, event)
+            return Reply(None, lambda _: self._invoker.deliver(sent))
+        handler, message = found
+        result = await self._invoker.invoke(handler, message)
+        publish = partial(self._invoker.publish, handler, message)
+        return Reply(result, publish, message.receipt)
+
+    def _handler_of(
+        self, session: Session, event: events.Send
+    ) -> tuple[Handler, Message] | None:
+        """Who takes a SEND that is granted; None: no controller, but a destination."""
         self._check(SEND, session, event.destination)
         path = within(self._prefix, event.destination)
-        found = self._sends.find(path) if path is not None else None
-        if path is None or found is None:
+        if path is None:
+            return None
+        found = self._sends.find(path)
+        if found is None:
             raise _unknown(event.destination)
         handler, variables = found
         message = self._message(session, event.destination, path, event)
         message.body = event.body
         message.variables = variables
-        result = await self._invoke(handler, message)
-        return Reply(
-            result,
-            lambda value: self._publish(handler, message, value),
-            message.receipt,
-        )
+        return handler, message
+
+    def _straight(self, session: Session, event: events.Send) -> Addressed:
+        """A SEND to a topic, a queue or a user; the grants have allowed it."""
+        message = self._message(session, event.destination, event.destination, event)
+        message.body = event.body
+        self._invoker.check(message)
+        headers = tuple(h for h in event.headers if h[0] not in NOT_FORWARDED)
+        if within(QUEUE, event.destination) or within(TOPIC, event.destination):
+            return Addressed(event.destination, event.body, headers)
+        path = within(USER, event.destination)
+        if path is None or "/" not in path[1:]:
+            raise _unknown(event.destination)
+        user, _, rest = path[1:].partition("/")
+        return Addressed(f"/{rest}", event.body, headers, user)
+
+    # ------------------------------------------------------------ SUBSCRIBE
 
     async def subscribe(
         self, session: Session, event: events.Subscribe
@@ -116,10 +172,7 @@ class Dispatcher:
         self._check(SUBSCRIBE, session, event.destination)
         path = within(self._prefix, event.destination)
         if path is None:
-            subscription = self._registry.add(
-                session, event.id, event.destination, named=event.named
-            )
-            return Reply(), subscription
+            return self._store(session, event)
         found = self._subscribes.find(path)
         if found is None:
             raise _unknown(event.destination)
@@ -127,29 +180,136 @@ class Dispatcher:
         message = self._message(session, event.destination, path, event)
         message.variables = variables
         subscription = Subscription(
-            session, event.id, event.destination, named=event.named
+            session, event.id, event.destination, named=event.named, ack=event.ack
         )
         session.subscriptions[event.id] = subscription
+        if event.ack != "auto":
+            self._queues.keep_for(subscription)
 
         def publish(value: Any) -> None:
             if handler.send_to or handler.send_to_user:
-                self._publish(handler, message, value)
+                self._invoker.publish(handler, message, value)
             elif value is not None:
                 body, headers = encode_payload(value)
                 self._template.answer(subscription, body, headers=headers)
 
-        result = await self._invoke(handler, message)
+        result = await self._invoker.invoke(handler, message)
         return Reply(result, publish, message.receipt), subscription
+
+    def _store(
+        self, session: Session, event: events.Subscribe
+    ) -> tuple[Reply, Subscription]:
+        """A subscription that lasts: to a topic, a queue, or what is the user's own."""
+        headers = Headers(event.headers)
+        subscription = self._registry.add(
+            session, event.id, event.destination, named=event.named, ack=event.ack
+        )
+        if within(QUEUE, event.destination) is not None:
+            try:
+                self._queues.consume(subscription, headers.get("prefetch-count"))
+            except Exception:
+                self._registry.remove(session, event.id)
+                raise
+            return Reply(), subscription
+        if event.ack != "auto":
+            self._queues.keep_for(subscription)
+        receipt = ReceiptHeaders()
+        if self._template.retention.keeps(event.destination) is not None:
+            receipt["position"] = self._template.position
+        resume = headers.get("resume-from")
+        if resume is not None and not self._template.replay(subscription, resume):
+            receipt["gap"] = "true"
+        return Reply(receipt=receipt), subscription
 
     def unsubscribe(
         self, session: Session, event: events.Unsubscribe
     ) -> Subscription | None:
-        """Forget a subscription."""
-        return self._registry.remove(session, event.id)
+        """Forget a subscription; what it has not acknowledged goes to others."""
+        subscription = self._registry.remove(session, event.id)
+        if subscription is not None:
+            self._queues.cancel([subscription])
+        return subscription
 
     def disconnect(self, session: Session) -> None:
         """Forget all subscriptions of a session that is gone."""
+        subscriptions = list(session.subscriptions.values())
         self._registry.remove_all(session)
+        self._queues.cancel(subscriptions)
+
+    # ------------------------------------------------------------ ACK, COMMIT
+
+    def acknowledge(self, session: Session, event: events.Ack) -> None:
+        """Carry out an ACK or NACK.
+
+        Raises:
+            AckUnknown: theirs; the session holds no such message.
+        """
+        self._queues.carry_out(self._queues.plan(session, [event]))
+
+    async def commit(self, session: Session, event: events.Commit) -> Reply:
+        """All frames of a transaction, or none; returns when the handlers did.
+
+        First everything is checked, then handlers run, then, in ``Reply.publish``,
+        acknowledgements and messages take effect in one go. A handler takes part only
+        if it is ``@transactional``: what it returns is all that it does.
+
+        Raises:
+            NotGranted: theirs; a destination, or a handler that takes no part.
+            Refusal, Exception: what a handler raised; nothing took effect.
+        """
+        acks = [part for part in event.parts if isinstance(part, events.Ack)]
+        steps: list[tuple[Handler, Message] | Addressed] = []
+        for part in event.parts:
+            if isinstance(part, events.Ack):
+                continue
+            found = self._handler_of(session, part)
+            if found is not None and not found[0].transactional:
+                raise NotGranted(
+                    "transaction_refused",
+                    f"{part.destination!r} cannot be part of a transaction:"
+                    " it could not be undone",
+                )
+            steps.append(found or self._straight(session, part))
+        calls = [step for step in steps if not isinstance(step, Addressed)]
+        for _, message in calls:
+            self._invoker.check(message)
+        results = [await self._invoker.call(*call) for call in calls]
+
+        def publish(values: Any) -> None:
+            self._apply(session, acks, steps, values)
+
+        if any(map(inspect.isawaitable, results)):
+            return Reply(asyncio.gather(*map(_given, results)), publish)
+        return Reply(results, publish)
+
+    def _apply(
+        self,
+        session: Session,
+        acks: Sequence[events.Ack],
+        steps: Sequence[tuple[Handler, Message] | Addressed],
+        values: list[Any],
+    ) -> None:
+        """Every check before every effect; nothing else runs in between."""
+        results = iter(values)
+        sent: list[Addressed] = []
+        for step in steps:
+            if isinstance(step, Addressed):
+                sent.append(step)
+            else:
+                sent += self._invoker.addressed(*step, next(results))
+        wanted: dict[str, tuple[int, int]] = {}
+        for each in sent:
+            if each.user is None and within(QUEUE, each.destination) is not None:
+                count, size = wanted.get(each.destination, (0, 0))
+                size += len(each.body) + _HEADERS + len(str(each.headers))
+                wanted[each.destination] = count + 1, size
+        plan = self._queues.plan(session, acks)
+        self._queues.check_room(wanted)
+        for each in sent:
+            self._invoker.deliver(each)
+        self._queues.carry_out(plan)
+
+    # ------------------------------------------------------------ gates
 
     def _check(self, operation: str, session: Session, destination: str) -> None:
         check_canonical(destination)
@@ -175,71 +335,14 @@ class Dispatcher:
             receipt_id=event.receipt,
         )
 
-    async def _invoke(self, handler: Handler, message: Message) -> Any:
-        """The value of a handler, or a future where it returned an awaitable."""
-        for interceptor in self._interceptors:
-            interceptor(message)
-        try:
-            result = handler.invoke(message)
-            if inspect.iscoroutine(result):
-                result = await result
-        except Exception as error:
-            return await self._recover(handler, message, error)
-        if not inspect.isawaitable(result):
-            return result
-        if handler.exceptions:
-            result = self._guarded(handler, message, result)
-        return asyncio.ensure_future(result)
 
-    async def _guarded(
-        self, handler: Handler, message: Message, result: Awaitable[Any]
-    ) -> Any:
-        try:
-            return await result
-        except Exception as error:
-            return await self._recover(handler, message, error)
-
-    async def _recover(
-        self, handler: Handler, message: Message, error: Exception
-    ) -> None:
-        """Give an error to an exception handler; raises it where there is none."""
-        taker = handler.handler_of(error)
-        if taker is None:
-            raise error
-        bound = taker.bound(error)
-        value = bound.invoke(message)
-        if inspect.isawaitable(value):
-            value = await value
-        if bound.send_to or bound.send_to_user:
-            self._publish(bound, message, value)
-
-    def _publish(self, handler: Handler, message: Message, value: Any) -> None:
-        """Send a handler's value to where its decorators say."""
-        if value is None:
-            return
-        body, headers = encode_payload(value)
-        for destination in handler.send_to:
-            target = destination.format_map(message.variables)
-            self._template.send(target, body, headers=headers)
-        for user in handler.send_to_user:
-            self._template.send_to_user(
-                message.principal.id,
-                user.destination.format_map(message.variables),
-                body,
-                session=None if user.broadcast else message.session.id,
-                headers=headers,
-            )
-        if not handler.send_to and not handler.send_to_user:
-            self._template.send(f"/topic{message.path}", body, headers=headers)
+_HEADERS = 100
+"""Bytes that a message's own id takes at most, for looking for room."""
 
 
-def encode_payload(value: Any) -> tuple[bytes, frames.Headers]:
-    """A handler's value as a body: bytes as they are, text as UTF-8, else JSON."""
-    if isinstance(value, bytes):
-        return value, ()
-    if isinstance(value, str):
-        return value.encode(), (("content-type", "text/plain;charset=utf-8"),)
-    return msgspec.json.encode(value), JSON
+async def _given(result: Any) -> Any:
+    """What a handler returned, or what its awaitable will give."""
+    return await result if inspect.isawaitable(result) else result
 
 
 def _unknown(destination: str) -> NotGranted:

@@ -12,7 +12,7 @@ Spring's annotations under Python's names::
         async def people(self, room: str) -> list[str]: ...
 
         @message_exception_handler(RoomFull)
-        @send_to_user("/queue/errors")
+        @send_to_user("/queue/full")
         def full(self, error: RoomFull) -> dict[str, str]: ...
 
 A handler returns what is to be sent (None: nothing), or an awaitable of it: its
@@ -43,6 +43,7 @@ _MAPPING = "__salon_mapping__"
 _SEND_TO = "__salon_send_to__"
 _TO_USER = "__salon_send_to_user__"
 _HANDLES = "__salon_handles__"
+_TRANSACTIONAL = "__salon_transactional__"
 
 SEND = "SEND"
 SUBSCRIBE = "SUBSCRIBE"
@@ -81,6 +82,15 @@ def message_exception_handler(*kinds: type[Exception]) -> Callable[[T], T]:
     return _marked(_HANDLES, kinds)
 
 
+def transactional(handler: T) -> T:
+    """All that this handler does is what it returns: it may be part of a transaction.
+
+    Nothing of a transaction may be left of one that fails, and what a handler does
+    besides (a database, a session's attributes) would be.
+    """
+    return _marked(_TRANSACTIONAL, True)(handler)
+
+
 def _marked(name: str, value: Any) -> Callable[[T], T]:
     def mark(target: T) -> T:
         setattr(target, name, value)
@@ -96,6 +106,7 @@ class Handler:
     Attributes:
         name: ``Class.method``, for errors and logs.
         exceptions: the exception handlers of its controller, in order of definition.
+        transactional: whether it does nothing besides what it returns.
     """
 
     name: str
@@ -104,6 +115,7 @@ class Handler:
     send_to: tuple[str, ...] = ()
     send_to_user: tuple[ToUser, ...] = ()
     exceptions: tuple["ExceptionHandler", ...] = ()
+    transactional: bool = False
 
     def invoke(self, message: Message) -> Any:
         """Call it; the value, a coroutine or another awaitable.
@@ -115,8 +127,8 @@ class Handler:
         return self.function(**arguments)
 
     def handler_of(self, error: Exception) -> "ExceptionHandler | None":
-        """The first exception handler that takes this error."""
-        return next((h for h in self.exceptions if isinstance(error, h.kinds)), None)
+        """The first exception handler of its controller that takes this error."""
+        return first_taker(self.exceptions, error)
 
 
 @dataclass(frozen=True)
@@ -142,6 +154,13 @@ class ExceptionHandler:
         )
 
 
+def first_taker(
+    handlers: Iterable[ExceptionHandler], error: Exception
+) -> ExceptionHandler | None:
+    """The first of these that takes an error."""
+    return next((h for h in handlers if isinstance(error, h.kinds)), None)
+
+
 @dataclass(frozen=True)
 class HandlerMapping:
     """A pattern and its handler."""
@@ -164,11 +183,23 @@ def mappings_of(controller: object, separator: str = "/") -> list[HandlerMapping
     """
     kind = type(controller)
     prefixes = getattr(kind, _MAPPING, (SEND, ("",)))[1]
-    methods = [
-        (f"{kind.__name__}.{name}", getattr(controller, name))
-        for name in _method_names(kind)
-    ]
-    exceptions = tuple(
+    exceptions = exception_handlers_of(controller)
+    found = []
+    for name, method in _methods(controller):
+        if not hasattr(method, _MAPPING):
+            continue
+        what, patterns = getattr(method, _MAPPING)
+        for prefix in prefixes:
+            for text in patterns or ("",):
+                pattern = _pattern(name, _combined(prefix, text, separator), separator)
+                handler = _handler(name, method, kind, pattern, exceptions)
+                found.append(HandlerMapping(what, pattern, handler))
+    return found
+
+
+def exception_handlers_of(controller: object) -> tuple[ExceptionHandler, ...]:
+    """The exception handlers of a controller, or of advice, in order of definition."""
+    return tuple(
         ExceptionHandler(
             getattr(method, _HANDLES) or (Exception,),
             method,
@@ -176,20 +207,35 @@ def mappings_of(controller: object, separator: str = "/") -> list[HandlerMapping
             getattr(method, _SEND_TO, ()),
             getattr(method, _TO_USER, ()),
         )
-        for name, method in methods
+        for name, method in _methods(controller)
         if hasattr(method, _HANDLES)
     )
-    found = []
-    for name, method in methods:
-        if not hasattr(method, _MAPPING):
-            continue
-        what, patterns = getattr(method, _MAPPING)
-        for prefix in prefixes:
-            for text in patterns or ("",):
-                pattern = _pattern(name, prefix + text, separator)
-                handler = _handler(name, method, kind, pattern, exceptions)
-                found.append(HandlerMapping(what, pattern, handler))
-    return found
+
+
+def _methods(controller: object) -> list[tuple[str, Callable[..., Any]]]:
+    """Names (``Class.method``) and bound methods."""
+    kind = type(controller)
+    return [
+        (f"{kind.__name__}.{name}", getattr(controller, name))
+        for name in _method_names(kind)
+    ]
+
+
+def _combined(prefix: str, text: str, separator: str) -> str:
+    """A class's prefix and a method's pattern, as one path (which starts with ``/``).
+
+    ``/`` may be left out where it can only be meant; with another separator, the
+    parts are joined by that: ``red`` and ``blue.{shade}`` is ``/red.blue.{shade}``.
+    """
+    parts = [part.strip("/") if separator != "/" else part for part in (prefix, text)]
+    first, second = parts
+    if separator != "/":
+        joined = separator.join(filter(None, (first, second.removeprefix(separator))))
+        return f"/{joined}"
+    if second and not second.startswith("/"):
+        second = f"/{second}"
+    joined = first.removesuffix("/") + second
+    return joined if joined.startswith("/") or not joined else f"/{joined}"
 
 
 def _method_names(kind: type) -> list[str]:
@@ -224,7 +270,15 @@ def _handler(
                     f" variable of {pattern.text!r}"
                 )
     resolvers = resolvers_of(name, method, pattern.names)
-    return Handler(name, method, resolvers, to, to_user, exceptions)
+    return Handler(
+        name,
+        method,
+        resolvers,
+        to,
+        to_user,
+        exceptions,
+        getattr(method, _TRANSACTIONAL, False),
+    )
 
 
 class MappingTable:

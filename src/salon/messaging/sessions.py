@@ -21,12 +21,14 @@ class Session:
         attributes: for the application, as long as the session lives.
         subscriptions: by id.
         queues: user destinations without ``/user``, with who listens to them.
+        deliveries: messages that wait for its ACK, by the name that ACK uses.
     """
 
     __slots__ = (
         "attributes",
         "channel",
         "created",
+        "deliveries",
         "id",
         "principal",
         "queues",
@@ -50,6 +52,7 @@ class Session:
         self.attributes: dict[str, Any] = {}
         self.subscriptions: dict[str, Subscription] = {}
         self.queues: dict[str, tuple[Subscription, ...]] = {}
+        self.deliveries: dict[str, Any] = {}  # of queue.Delivery, which stands above
 
     @property
     def remote(self) -> str:
@@ -85,14 +88,24 @@ class Subscription:
 
     Attributes:
         destination: as the client wrote it, and as its MESSAGEs say it.
+        ack: ``auto``, ``client`` or ``client-individual``.
+        consumer: its place at a queue (``queue.Consumer``), if it has one.
     """
 
-    __slots__ = ("destination", "group", "id", "session")
+    __slots__ = ("ack", "consumer", "destination", "group", "id", "session")
 
     def __init__(
-        self, session: Session, id_: str, destination: str, *, named: bool = True
+        self,
+        session: Session,
+        id_: str,
+        destination: str,
+        *,
+        named: bool = True,
+        ack: str = "auto",
     ) -> None:
         self.session = session
         self.id = id_
         self.destination = destination
+        self.ack = ack
+        self.consumer: Any = None
         self.group = group_of(destination, id_ if named else None, session.version)

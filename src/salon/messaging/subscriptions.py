@@ -22,10 +22,16 @@ class SubscriptionRegistry:
         self._topics: dict[str, dict[Group, Members]] = {}
 
     def add(
-        self, session: Session, id_: str, destination: str, *, named: bool = True
+        self,
+        session: Session,
+        id_: str,
+        destination: str,
+        *,
+        named: bool = True,
+        ack: str = "auto",
     ) -> Subscription:
         """Subscribe a session; from now on it gets what is sent there."""
-        subscription = Subscription(session, id_, destination, named=named)
+        subscription = Subscription(session, id_, destination, named=named, ack=ack)
         session.subscriptions[id_] = subscription
         queue = within(USER, destination)
         if queue is not None:

@@ -8,13 +8,16 @@ Headers of a MESSAGE are its price (a fan-out repeats them a thousand times), so
 is a ``content-type`` only where the caller gives one.
 """
 
-import itertools
 from collections.abc import Iterable
 
 import structlog
 
 from salon import metrics
+from salon.messaging.destinations import QUEUE, within
+from salon.messaging.queues import Queues
+from salon.messaging.retention import Kept, Retention
 from salon.messaging.sessions import Group, Session, Subscription
+from salon.messaging.statistics import Statistics
 from salon.messaging.subscriptions import SubscriptionRegistry
 from salon.messaging.users import UserRegistry
 from salon.stomp.codec import encode_headers
@@ -24,7 +27,9 @@ log = structlog.get_logger("salon.messaging")
 
 JSON: Headers = (("content-type", "application/json"),)
 
-RESERVED = frozenset({"destination", "subscription", "content-length", "ack"})
+RESERVED = frozenset(
+    {"destination", "subscription", "content-length", "ack", "redelivered"}
+)
 """Headers that say something about the frame itself; a caller cannot set them."""
 
 
@@ -35,6 +40,11 @@ class MessagingTemplate:
         subscriptions: who listens to topics.
         users: who is connected.
         node: begins each ``message-id``; keep it short, and different at each start.
+        queues: takes what is sent to ``/queue/…``.
+        retention: remembers the last messages of topics.
+
+    Attributes:
+        statistics: what was sent where.
     """
 
     def __init__(
@@ -43,11 +53,16 @@ class MessagingTemplate:
         users: UserRegistry,
         *,
         node: str = "",
+        queues: Queues | None = None,
+        retention: Retention | None = None,
     ) -> None:
         self._subscriptions = subscriptions
         self._users = users
         self._node = f"{node}-" if node else ""
-        self._count = itertools.count(1)
+        self._last = 0  # number of the last message
+        self.queues = queues or Queues()
+        self.retention = retention or Retention()
+        self.statistics = Statistics()
         self._durable = metrics.deliveries.labels("durable")
         self._ephemeral = metrics.deliveries.labels("ephemeral")
 
@@ -60,23 +75,33 @@ class MessagingTemplate:
         droppable: bool = False,
         coalesce: str | None = None,
     ) -> int:
-        """Send to the subscribers of a topic; the number of MESSAGEs.
+        """Send to the subscribers of a topic, or into a queue; the number of MESSAGEs.
 
         Args:
-            destination: of a topic or queue, as it is subscribed to.
+            destination: as it is subscribed to; in ``/queue/…`` one consumer gets it,
+                now or later (0 is returned).
             body: any bytes, given on as they are.
             headers: more of them; ``message-id`` is made where none is given.
             droppable: a slow reader may miss it.
             coalesce: replaces a waiting droppable message with the same key.
+
+        Raises:
+            Refusal: theirs; ``queue_full``, ``too_many_queues``.
         """
+        if within(QUEUE, destination) is not None:
+            self.queues.put(destination, self._identified(headers), body)
+            self.statistics.count(destination, 0, len(body))
+            return 0
         groups = self._subscriptions.groups(destination)
-        if not groups:
+        if not groups and self.retention.keeps(destination) is None:
+            self.statistics.count(destination, 0, len(body))
             return 0
         out = self._outgoing(headers, body, droppable, coalesce)
+        self.retention.add(destination, Kept(self._last, out.headers, body))
         for members in list(groups.values()):
             for subscription in list(members):
                 out.give(subscription)
-        return self._counted(out)
+        return self._counted(out, destination)
 
     def send_to_user(
         self,
@@ -100,7 +125,7 @@ class MessagingTemplate:
         out = self._outgoing(headers, body, droppable, coalesce)
         for one in sessions:
             out.give_queue(one, destination)
-        return self._counted(out)
+        return self._counted(out, destination)
 
     def send_to_users(
         self,
@@ -118,7 +143,7 @@ class MessagingTemplate:
         for user_id in user_ids:
             for session in sessions_of(user_id):
                 out.give_queue(session, destination)
-        return self._counted(out)
+        return self._counted(out, destination)
 
     def send_to_sessions(
         self,
@@ -136,7 +161,7 @@ class MessagingTemplate:
             session = self._users.session(id_)
             if session is not None:
                 out.give_queue(session, destination)
-        return self._counted(out)
+        return self._counted(out, destination)
 
     def answer(
         self, subscription: Subscription, body: bytes, *, headers: Headers = ()
@@ -144,18 +169,61 @@ class MessagingTemplate:
         """Send to one subscription only (``@subscribe_mapping``)."""
         out = self._outgoing(headers, body, droppable=False, coalesce=None)
         out.give(subscription)
-        self._counted(out)
+        self._counted(out, subscription.destination)
+
+    # ------------------------------------------------------------ places in time
+
+    @property
+    def position(self) -> str:
+        """The place after the last message; a later SUBSCRIBE may resume from it."""
+        return f"{self._node}{self._last}"
+
+    def replay(self, subscription: Subscription, message_id: str) -> bool:
+        """Send what a topic said after a message; whether nothing is missing.
+
+        Args:
+            subscription: to a topic, stored in the same turn of the event loop: nothing
+                comes between the past and the present.
+            message_id: of any message of this server, or an older ``position``.
+        """
+        destination = subscription.destination
+        history = self.retention.of(destination)
+        number = history.place(message_id) if history else None
+        if number is None:
+            number = self._number(message_id)
+        if history is not None:
+            for kept in list(history.after(-1 if number is None else number)):
+                out = _Outgoing(kept.headers, kept.body, False, None, self.queues)
+                out.give(subscription)
+                self._durable.inc(out.given)
+        return number is not None and self.retention.is_whole(destination, number)
+
+    def _number(self, message_id: str) -> int | None:
+        """The number in an id of ours; None: it is not one."""
+        digits = message_id.removeprefix(self._node)
+        ours = message_id.startswith(self._node) and digits.isascii()
+        if not (ours and digits.isdigit() and len(digits) <= 18):
+            return None
+        return int(digits) if int(digits) <= self._last else None
+
+    def _identified(self, headers: Headers) -> Headers:
+        """The headers of a message, with its ``message-id``."""
+        self._last += 1
+        if headers:
+            headers = tuple(h for h in headers if h[0] not in RESERVED)
+        if not any(name == "message-id" for name, _ in headers):
+            headers = (("message-id", self.position), *headers)
+        return headers
 
     def _outgoing(
         self, headers: Headers, body: bytes, droppable: bool, coalesce: str | None
     ) -> "_Outgoing":
-        if headers:
-            headers = tuple(h for h in headers if h[0] not in RESERVED)
-        if not any(name == "message-id" for name, _ in headers):
-            headers = (("message-id", f"{self._node}{next(self._count)}"), *headers)
-        return _Outgoing(headers, body, droppable, coalesce)
+        return _Outgoing(
+            self._identified(headers), body, droppable, coalesce, self.queues
+        )
 
-    def _counted(self, out: "_Outgoing") -> int:
+    def _counted(self, out: "_Outgoing", destination: str) -> int:
+        self.statistics.count(destination, out.given, len(out.body))
         if out.given:
             lane = self._ephemeral if out.droppable else self._durable
             lane.inc(out.given)
@@ -166,20 +234,27 @@ class _Outgoing:
     """One message on its way to many: remembers what it has encoded."""
 
     __slots__ = (
-        "_body",
         "_coalesce",
         "_ends",
         "_frames",
-        "_headers",
+        "_queues",
+        "body",
         "droppable",
         "given",
+        "headers",
     )
 
     def __init__(
-        self, headers: Headers, body: bytes, droppable: bool, coalesce: str | None
+        self,
+        headers: Headers,
+        body: bytes,
+        droppable: bool,
+        coalesce: str | None,
+        queues: Queues,
     ) -> None:
-        self._headers = headers
-        self._body = body
+        self.headers = headers
+        self.body = body
+        self._queues = queues
         self._coalesce = coalesce
         self._frames: dict[Group, bytes] = {}
         self._ends: dict[Version, bytes] = {}
@@ -192,6 +267,10 @@ class _Outgoing:
             self.give(subscription)
 
     def give(self, subscription: Subscription) -> None:
+        if subscription.consumer is not None:  # it acknowledges
+            self._queues.put_private(subscription, self.headers, self.body)
+            self.given += 1
+            return
         group = subscription.group
         frame = self._frames.get(group)
         if frame is None:
@@ -208,8 +287,8 @@ class _Outgoing:
         """Everything behind the headers that tell groups apart."""
         end = self._ends.get(version)
         if end is None:
-            head = encode_headers(self._headers, version)
-            body = self._body
+            head = encode_headers(self.headers, version)
+            body = self.body
             end = b"%bcontent-length:%d\n\n%b\0" % (head, len(body), body)
             self._ends[version] = end
         return end

@@ -35,18 +35,24 @@ from salon.stomp.errors import (
     UnsupportedVersion,
 )
 from salon.stomp.events import (
+    Abort,
+    Ack,
+    Begin,
+    Commit,
     Connect,
     Disconnect,
     Event,
+    Held,
+    Nack,
     Send,
     Subscribe,
     Unsubscribe,
 )
 from salon.stomp.frames import Frame, Headers, Version
+from salon.stomp.transactions import TransactionLimits, Transactions
 
 SUPPORTED = (Version.V12, Version.V11, Version.V10)
 ACK_MODES = frozenset({"auto", "client", "client-individual"})
-NOT_YET = frozenset({"ACK", "NACK", "BEGIN", "COMMIT", "ABORT"})
 
 HEART_BEAT = b"\n"
 """What travels when nothing else does (STOMP 1.2, "Heart-beating")."""
@@ -83,6 +89,7 @@ class SessionLimits:
 
     frame: Limits = field(default_factory=Limits)
     subscriptions: int = 200
+    transactions: TransactionLimits = field(default_factory=TransactionLimits)
 
 
 class ServerSession:
@@ -102,6 +109,7 @@ class ServerSession:
         "_heart_beats",
         "_limits",
         "_subscriptions",
+        "_transactions",
         "expect_every",
         "send_every",
         "state",
@@ -117,6 +125,7 @@ class ServerSession:
         self._heart_beats = heart_beats or HeartBeats()
         self._decoder = Decoder(self._limits.frame)
         self._subscriptions: dict[str, str] = {}
+        self._transactions = Transactions(self._limits.transactions)
         self._cx = self._cy = 0
         self.state = State.NEW
         self.version: Version | None = None
@@ -159,7 +168,7 @@ class ServerSession:
             return self._connect(frame)
         match command:
             case "SEND":
-                return self._send(frame)
+                return self._or_held(frame, self._send(frame))
             case "SUBSCRIBE":
                 return self._subscribe(frame)
             case "UNSUBSCRIBE":
@@ -169,8 +178,10 @@ class ServerSession:
                 return Disconnect(frame.get("receipt"))
             case "CONNECT" | "STOMP":
                 raise UnexpectedFrame("this connection has already sent CONNECT")
+            case "ACK" | "NACK":
+                return self._or_held(frame, self._ack(frame))
             case _:
-                raise UnsupportedFrame(f"{command} is not offered by this server")
+                return self._transaction(frame)
 
     def _connect(self, frame: Frame) -> Connect:
         accepted = frame.get("accept-version")
@@ -186,8 +197,6 @@ class ServerSession:
 
     def _send(self, frame: Frame) -> Send:
         destination = _required(frame, "destination")
-        if frame.get("transaction") is not None:
-            raise UnsupportedFrame("transactions are not offered by this server")
         return Send(destination, frame.headers, frame.body, frame.get("receipt"))
 
     def _subscribe(self, frame: Frame) -> Subscribe:
@@ -201,8 +210,8 @@ class ServerSession:
         ack = frame.get("ack", "auto")
         if ack not in ACK_MODES:
             raise MalformedFrame(f"unknown ack mode {ack!r}")
-        if ack != "auto":
-            raise UnsupportedFrame(f"ack mode {ack!r} is not offered; use auto")
+        if frame.get("selector"):
+            raise UnsupportedFrame("selectors are not offered; subscribe without one")
         if id_ in self._subscriptions:
             raise UnexpectedFrame(f"subscription {id_!r} exists already")
         if len(self._subscriptions) >= self._limits.subscriptions:
@@ -210,7 +219,9 @@ class ServerSession:
                 f"a connection may have {self._limits.subscriptions} subscriptions"
             )
         self._subscriptions[id_] = destination
-        return Subscribe(id_, destination, frame.headers, frame.get("receipt"), named)
+        return Subscribe(
+            id_, destination, frame.headers, frame.get("receipt"), named, ack
+        )
 
     def _unsubscribe(self, frame: Frame) -> Unsubscribe:
         id_ = frame.get("id")
@@ -221,6 +232,40 @@ class ServerSession:
         if self._subscriptions.pop(id_, None) is None:
             raise UnexpectedFrame(f"there is no subscription {id_!r}")
         return Unsubscribe(id_, frame.get("receipt"))
+
+    def _ack(self, frame: Frame) -> Ack:
+        """ACK or NACK in the client's version; 1.2 also takes the form of 1.1."""
+        kind = Ack if frame.command == "ACK" else Nack
+        if kind is Nack and self.version is Version.V10:
+            raise UnexpectedFrame("NACK is not part of STOMP 1.0")
+        id_ = frame.get("id") if self.version is Version.V12 else None
+        message_id = None
+        if id_ is None:
+            if self.version is Version.V12 and frame.get("message-id") is None:
+                raise MalformedFrame(f"{frame.command} needs the header id")
+            message_id = _required(frame, "message-id")
+        subscription = frame.get("subscription")
+        if id_ is None and subscription is None and self.version is not Version.V10:
+            raise MalformedFrame(f"{frame.command} needs the header subscription")
+        return kind(id_, message_id, subscription, frame.headers, frame.get("receipt"))
+
+    def _or_held(self, frame: Frame, part: Send | Ack) -> Event:
+        """The event itself, or word that its transaction keeps it."""
+        name = frame.get("transaction")
+        if name is None:
+            return part
+        self._transactions.hold(name, part)
+        return Held(name, part.receipt)
+
+    def _transaction(self, frame: Frame) -> Event:
+        name, receipt = _required(frame, "transaction"), frame.get("receipt")
+        if frame.command == "BEGIN":
+            self._transactions.begin(name)
+            return Begin(name, receipt)
+        parts = self._transactions.end(name)
+        if frame.command == "COMMIT":
+            return Commit(name, parts, receipt)
+        return Abort(name, receipt)
 
     # ------------------------------------------------------------ what goes out
 
