@@ -123,6 +123,9 @@ def _engine(url: str) -> Engine:
             "synchronous=NORMAL",
             "busy_timeout=5000",
             "foreign_keys=ON",
+            # a message writes ten pages: SQLite's own 1,000 would make one commit of a
+            # hundred, the p99, wait for a checkpoint
+            "wal_autocheckpoint=8192",
             "journal_size_limit=67108864",
         ):
             raw.execute(f"PRAGMA {pragma}")
