@@ -46,6 +46,8 @@ from salon.ids import ConversationId, MessageId, UserId
 
 log = structlog.get_logger("salon.owner")
 
+_APPLIED = {kind: metrics.commands.labels(kind.__name__, "applied") for kind in RULES}
+
 CONSUMER = "owner"
 RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
@@ -216,7 +218,7 @@ def _apply(ledger: Ledger, partition: int, offset: int, command: Command) -> Out
     assert conversation is not None
     event = number(conversation, draft, command, partition, offset)
     ledger.add_event(event, digest, draft.merge)
-    metrics.commands.labels(type(command).__name__, "applied").inc()
+    _APPLIED[type(command)].inc()
     return Outcome(
         command=command,
         event=event,

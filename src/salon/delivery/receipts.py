@@ -3,10 +3,15 @@
 A command is appended with an id and the name of this server. When the owner has
 applied it, its outcome comes back here (directly, or through this server's topic) and
 resolves the awaitable that the sender's handler waits for.
+
+All wait equally long, so those who wait stand in the order of their deadlines: one
+timer, for the first of them, is enough.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from functools import partial
+from typing import NamedTuple
 
 import msgspec
 
@@ -23,12 +28,19 @@ TIMEOUT_S = 30.0
 """After this the sender hears "unknown yet": the same client id may be sent again."""
 
 
+class _Waiting(NamedTuple):
+    """Somebody waits for an outcome, since a time of the event loop."""
+
+    future: asyncio.Future[Applied]
+    since: float
+
+
 class Receipts:
     """Submits commands and hands their outcomes to whoever waits (``chat.Commands``).
 
     Args:
         topic: where commands go.
-        call_later: a timer, ``(seconds, function) -> handle with cancel()``.
+        call_later: a timer, ``(seconds, function) -> handle``.
         guard: raises ``Refusal`` while nothing can be taken (a full disk).
     """
 
@@ -43,7 +55,8 @@ class Receipts:
         self._topic = topic
         self._call_later = call_later
         self._guard = guard
-        self._waiting: dict[str, asyncio.Future[Applied]] = {}
+        self._waiting: dict[str, _Waiting] = {}
+        self._sweeping = False
 
     async def submit(self, command: Command) -> Awaitable[Applied]:
         self._guard()
@@ -54,11 +67,12 @@ class Receipts:
                 retry_after=1.0,
                 status=503,
             )
-        waiting: asyncio.Future[Applied] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        waiting = _Waiting(loop.create_future(), loop.time())
         self._waiting[command.id] = waiting
-        timer = self._call_later(TIMEOUT_S, lambda: self._expired(command.id))
-        waiting.add_done_callback(lambda _done: self._forget(command.id, timer))
-        began = waiting.get_loop().time()
+        if not self._sweeping:
+            self._sweeping = True
+            self._call_later(TIMEOUT_S, self._sweep)
         try:
             durable = await self._log.append(
                 self._topic,
@@ -66,40 +80,42 @@ class Receipts:
                 msgspec.json.encode(command),
             )
         except BaseException:
-            waiting.cancel()
+            self._waiting.pop(command.id, None)
             raise
-        durable.add_done_callback(lambda done: self._appended(command.id, began, done))
-        return waiting
+        durable.add_done_callback(partial(self._appended, command.id, waiting.since))
+        return waiting.future
 
     def answer(self, id_: str, outcome: Applied | Refusal) -> None:
         """The owner's outcome for a command of this server; unknown ids are late."""
-        waiting = self._waiting.get(id_)
-        if waiting is None or waiting.done():
+        waiting = self._waiting.pop(id_, None)
+        if waiting is None or waiting.future.done():
             return
         if isinstance(outcome, Refusal):
-            waiting.set_exception(outcome)
+            waiting.future.set_exception(outcome)
         else:
-            waiting.set_result(outcome)
+            waiting.future.set_result(outcome)
 
     def _appended(
-        self, id_: str, began: float, done: "asyncio.Future[Position]"
+        self, id_: str, since: float, done: "asyncio.Future[Position]"
     ) -> None:
-        metrics.append.observe(done.get_loop().time() - began)
+        metrics.append.observe(done.get_loop().time() - since)
         if done.cancelled() or done.exception() is None:
             return
-        waiting = self._waiting.get(id_)
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(
-                Unavailable("The log did not take it; nothing is certain, send again.")
-            )
+        self._fail(id_, "The log did not take it; nothing is certain, send again.")
 
-    def _expired(self, id_: str) -> None:
-        waiting = self._waiting.get(id_)
-        if waiting is not None and not waiting.done():
-            waiting.set_exception(
-                Unavailable("No answer yet; sending it again is safe.")
-            )
+    def _sweep(self) -> None:
+        """Tell those who wait too long, and come again for the next."""
+        now = asyncio.get_running_loop().time()
+        while self._waiting:
+            id_, waiting = next(iter(self._waiting.items()))
+            left = waiting.since + TIMEOUT_S - now
+            if left > 0:
+                self._call_later(left, self._sweep)
+                return
+            self._fail(id_, "No answer yet; sending it again is safe.")
+        self._sweeping = False
 
-    def _forget(self, id_: str, timer: asyncio.TimerHandle) -> None:
-        timer.cancel()
-        self._waiting.pop(id_, None)
+    def _fail(self, id_: str, why: str) -> None:
+        waiting = self._waiting.pop(id_, None)
+        if waiting is not None and not waiting.future.done():
+            waiting.future.set_exception(Unavailable(why))

@@ -9,7 +9,9 @@ the group's committed offset is only written now and then, for people who watch 
 
 import asyncio
 import contextlib
+import random
 from collections.abc import Awaitable, Callable, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import structlog
@@ -22,6 +24,7 @@ from aiokafka.errors import (
     TopicAlreadyExistsError,
     for_code,
 )
+from aiokafka.partitioner import murmur2
 from aiokafka.structs import TopicPartition
 
 from salon.errors import StartupError, Unavailable
@@ -36,6 +39,19 @@ REPLICAS = 3
 
 UNSENT_MAX = 10_000
 """Records handed over and not yet durable; beyond it appending refuses."""
+
+
+_hash = lru_cache(10_000)(murmur2)
+"""aiokafka's is plain Python: 10 us a record, for keys that come again and again."""
+
+
+def _partition_of(
+    key: bytes | None, partitions: Sequence[int], available: Sequence[int]
+) -> int:
+    """The partition that every Kafka client chooses for a key."""
+    if key is None:
+        return random.choice(available or partitions)
+    return partitions[(_hash(key) & 0x7FFFFFFF) % len(partitions)]
 
 
 class KafkaLog:
@@ -90,11 +106,11 @@ class KafkaLog:
             raise Unavailable(f"The log takes nothing now: {error}") from error
         self._unsent += 1
         durable: asyncio.Future[Position] = asyncio.get_running_loop().create_future()
-        sent.add_done_callback(lambda sent: self._settled(sent, durable))
+        sent.add_done_callback(partial(self._settled, durable))
         return durable
 
     def _settled(
-        self, sent: "asyncio.Future[Any]", durable: "asyncio.Future[Position]"
+        self, durable: "asyncio.Future[Position]", sent: "asyncio.Future[Any]"
     ) -> None:
         self._unsent -= 1
         if durable.done():
@@ -119,6 +135,7 @@ class KafkaLog:
                     client_id=self._client_id,
                     acks="all",
                     enable_idempotence=True,
+                    partitioner=_partition_of,
                     linger_ms=0,
                     max_batch_size=1 << 20,
                     request_timeout_ms=REQUEST_TIMEOUT_MS,
