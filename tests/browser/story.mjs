@@ -303,15 +303,14 @@ async function story(browser) {
 
 /** Bring the finished heart into view. */
 async function showPicture(person) {
-  await person.find("history").focus();
   for (let tries = 0; tries < 60; tries += 1) {
     const image = person.page.locator(id("picture"), { hasText: "red heart" }).locator(id("picture-image"));
     if (await image.count()) {
       await image.first().evaluate((img) => img.scrollIntoView({ block: "center" }));
       await person.page.waitForTimeout(400);
-      if (await image.first().evaluate((img) => img.complete && img.naturalWidth > 0).catch(() => false)) return;
+      const loaded = (img) => img.complete && img.naturalWidth > 0;
+      if (await image.first().evaluate(loaded).catch(() => false)) return;
     }
-    await person.page.mouse.move(640, 400);
     await person.find("history").evaluate((log) => log.scrollBy(0, -200));
     await person.page.waitForTimeout(50);
   }

@@ -4,7 +4,7 @@ import { describe, expect, it } from "vitest";
 
 import type { PictureProgress } from "@/api/types";
 import { handleFrom } from "@/composables/accountForm";
-import { nearDay } from "@/composables/format";
+import { nearDay, regionalTag } from "@/composables/format";
 import { tokenIn } from "@/composables/links";
 import { mayRemove, sortedMembers } from "@/composables/members";
 import { fileName } from "@/composables/picture";
@@ -107,6 +107,11 @@ describe("small words", () => {
   it("take a token from behind the hash", () => {
     expect(tokenIn("#token=a-b_c")).toBe("a-b_c");
     expect(tokenIn("#other")).toBe("");
+  });
+
+  it("take dates and times as the reader's region writes them", () => {
+    expect(regionalTag("en", ["de", "en-GB", "en"])).toBe("en-GB");
+    expect(regionalTag("zh", ["en-US"])).toBe("zh");
   });
 
   it("know today and yesterday by the calendar, not by hours", () => {

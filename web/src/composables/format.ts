@@ -25,9 +25,13 @@ export function nearDay(ts: number, now: number): "today" | "yesterday" | null {
   return day === dayOf(midnight.getTime() - 1) ? "yesterday" : null;
 }
 
+/** The browser's own variant of a language ("en-GB" for "en"): it knows 24 hours from 12. */
+export const regionalTag = (language: string, wanted: readonly string[]): string =>
+  wanted.find((tag) => tag === language || tag.startsWith(`${language}-`)) ?? language;
+
 export function useFormat() {
   const { t, locale } = useI18n();
-  const tag = computed(() => (locale.value === "zh" ? "zh-Hans" : locale.value));
+  const tag = computed(() => regionalTag(locale.value, navigator.languages));
 
   const time = (ts: number) =>
     dateFormat(tag.value, { timeStyle: "short" }).format(ts);

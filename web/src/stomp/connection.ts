@@ -132,7 +132,7 @@ export class Connection {
     try {
       socket = await openSocket(road);
     } catch {
-      return this.lost(null, false);
+      return this.failed(road, null);
     }
     if (this.stopped) return socket.close();
     let established = false;

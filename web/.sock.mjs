@@ -1,0 +1,15 @@
+import { chromium } from "playwright-core";
+const base = "http://127.0.0.1:18081";
+const browser = await chromium.launch({ executablePath: "/usr/bin/chromium", args: ["--no-sandbox","--disable-gpu"] });
+const ctx = await browser.newContext({ viewport: { width: 1280, height: 800 }, locale: "en-GB" });
+await ctx.addInitScript(() => { globalThis.WebSocket = class extends EventTarget { constructor() { super(); this.readyState = 0; setTimeout(() => { this.readyState = 3; this.onerror?.({}); this.onclose?.({ code: 1006, reason: "" }); }, 30); } send() {} close() {} static CLOSED = 3; }; });
+const p = await ctx.newPage();
+p.on("console", (m) => console.log(m.type(), m.text())); p.on("pageerror", (e) => console.log("ERR", e.message));
+p.on("request", (r) => /ws|sock/.test(r.url()) && console.log(r.method(), r.url().slice(0, 90)));
+await p.goto(base); await p.fill("input[name=handle]", "bob"); await p.fill("input[name=password]", "a gallery of walls"); await p.click("button[type=submit]");
+await p.click("[data-testid=conversation-item]");
+await p.fill("[data-testid=composer-input]", "over sockjs " + Date.now()); await p.keyboard.press("Enter");
+const t = Date.now();
+await p.waitForFunction(() => [...document.querySelectorAll("[data-testid=message]")].at(-1)?.querySelector("[data-state=sent]") && [...document.querySelectorAll("[data-testid=message]")].at(-1).textContent.includes("over sockjs"), null, { timeout: 30000 });
+console.log("sent over sockjs after", Date.now() - t);
+await browser.close();
