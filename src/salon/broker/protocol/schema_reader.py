@@ -13,14 +13,18 @@ from collections.abc import Callable
 from dataclasses import MISSING, Field, fields
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import Any, get_origin
 
 from kio.serial import _introspect as introspect
 from kio.serial._implicit_defaults import get_tagged_field_default
 
+from salon.broker.errors import ProtocolError
 from salon.broker.protocol.primitives import Reader
 
 Read = Callable[[Reader], Any]
+
+_LONGEST_MS = 1000 * 365 * 86_400_000
+"""A thousand years: longer than that ``timedelta`` cannot say, and nobody means it."""
 
 
 @cache
@@ -62,24 +66,28 @@ def of(cls: Any) -> Read:
 def _field(field: Field[Any], *, compact: bool) -> Read:
     kind = introspect.classify_field(field)
     optional = introspect.is_optional(field)
+    nullable = optional and get_origin(field.type) is not tuple  # the array itself
     if isinstance(kind, introspect.EntityField):
         if optional and "tag" not in field.metadata:
             raise NotImplementedError(f"{field.name}: a struct that may be null")
         return of(kind.type_)
     if isinstance(kind, introspect.EntityTupleField):
-        return _array(of(kind.type_), compact=compact)
+        return _array(of(kind.type_), compact=compact, nullable=nullable)
     name = introspect.get_schema_field_type(field)
     if isinstance(kind, introspect.PrimitiveTupleField):
-        return _array(
-            _primitive(name, compact=compact, optional=False), compact=compact
-        )
+        element = _primitive(name, compact=compact, optional=False)
+        return _array(element, compact=compact, nullable=nullable)
     return _primitive(name, compact=compact, optional=optional)
 
 
-def _array(element: Read, *, compact: bool) -> Read:
+def _array(element: Read, *, compact: bool, nullable: bool) -> Read:
     def read(r: Reader) -> tuple[Any, ...] | None:
         count = r.array_length(compact=compact)
-        return None if count < 0 else tuple(element(r) for _ in range(count))
+        if count < 0:
+            if not nullable:
+                raise ProtocolError("an array that must be there is null")
+            return None
+        return tuple(element(r) for _ in range(count))
 
     return read
 
@@ -108,5 +116,7 @@ _FIXED: dict[str, Read] = {
     # kio shows the id of all zeros as None, and durations as timedelta.
     "uuid": lambda r: value if (value := r.uuid()).int else None,
     "timedelta_i32": lambda r: timedelta(milliseconds=r.int32()),
-    "timedelta_i64": lambda r: timedelta(milliseconds=r.int64()),
+    "timedelta_i64": lambda r: timedelta(
+        milliseconds=max(-_LONGEST_MS, min(r.int64(), _LONGEST_MS))
+    ),
 }
