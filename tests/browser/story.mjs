@@ -183,6 +183,10 @@ async function story(browser) {
     await ann.picture("blue fish").locator(id("picture-cancel")).click();
     for (const person of both) await person.pictureState("blue fish", "cancelled");
     for (const person of both) await person.pictureState("yellow sun", "done");
+    await ann.find("toggle-details").click();
+    await ann.find("members").waitFor();
+    await until("the end stays in view beside the pane", async () => (await ann.find("jump-to-latest").count()) === 0);
+    await ann.find("toggle-details").click();
     await ann.axe("chat with a cancelled picture");
   });
 

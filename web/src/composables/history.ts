@@ -98,16 +98,28 @@ export function useHistory(
     await nextTick();
     const line = rows.value.findIndex((row) => row.kind === "new");
     if (line > 0) {
+      atEnd.value = false;
       virtualizer.value?.scrollToIndex(line, { align: "start", offset: -CONTEXT_PX });
       requestAnimationFrame(measure);
     } else toEnd();
     reading.look();
   }
 
+  let offsetBefore = 0;
+
+  /** At the end or not. Only a reader who scrolls up leaves it; lines that grow do not. */
   function measure(): void {
     const view = virtualizer.value;
     if (!view || seeking > 0) return;
-    atEnd.value = view.scrollOffset + view.viewportSize >= view.scrollSize - NEAR_END_PX;
+    const near = view.scrollOffset + view.viewportSize >= view.scrollSize - NEAR_END_PX;
+    if (near) atEnd.value = true;
+    else if (view.scrollOffset < offsetBefore - 1) atEnd.value = false;
+    offsetBefore = view.scrollOffset;
+  }
+
+  /** Lines were measured, or the room became narrower. */
+  function onResize(): void {
+    if (ready.value) bottom();
   }
 
   function onScroll(offset: number): void {
@@ -218,7 +230,7 @@ export function useHistory(
   });
   onScopeDispose(() => observer?.disconnect());
 
-  return { head, rows, ready, shift, atEnd, below, activeKey, loadingOlder, onScroll, toEnd, readAll, move };
+  return { head, rows, ready, shift, atEnd, below, activeKey, loadingOlder, onScroll, onResize, toEnd, readAll, move };
 }
 
 export const rowId = (key: string): string => `row-${key}`;
