@@ -103,13 +103,12 @@ def export(
 ) -> None:
     """Write the trained networks as the model folder that Salon draws with."""
     with _training_extra():
-        from salon.imaging import export as exporting
         from salon.imaging.training import emoji as recipe
     metrics = out / "metrics.json"
     facts = recipe.facts(version) | {"curves": recipe.curves(out)}
     if metrics.exists():
         facts["metrics"] = json.loads(metrics.read_text("utf-8"))
-    exporting.export(out, to, recipe.whitening(out), facts)
+    recipe.write_model(out, to, facts)
 
 
 @app.command()

@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from salon.imaging import modelcard
 from salon.imaging.card import CARD, fingerprint
+from salon.imaging.concepts import Concepts
 from salon.imaging.models.mobilenet import load_mobilenet
 from salon.imaging.models.prior import Prior
 from salon.imaging.models.unet import UNet
@@ -54,9 +55,13 @@ def _parts() -> list[_Part]:
 
 
 def export(
-    training: Path, target: Path, whitening: Whitening, facts: dict[str, Any]
+    training: Path,
+    target: Path,
+    whitening: Whitening,
+    concepts: Concepts,
+    facts: dict[str, Any],
 ) -> None:
-    """Write ``*.onnx``, ``text.npz`` and ``model.json`` and its page into ``target``.
+    """Write ``*.onnx``, ``text.npz``, ``concepts.npz`` and ``model.json`` and its page into ``target``.
 
     ``training`` holds the three checkpoints; ``facts`` are the card's other fields
     (name, version, defaults, data, licences, metrics).
@@ -73,7 +78,8 @@ def export(
         }
         export_network(part.model, part.inputs, target / f"{part.name}.onnx")
     whitening.save(target / "text.npz")
-    names = ["prior.onnx", "unet.onnx", "upscaler.onnx", "text.npz"]
+    concepts.save(target / "concepts.npz")
+    names = [f"{part.name}.onnx" for part in _parts()] + ["text.npz", "concepts.npz"]
     card = {
         **facts,
         "training": {**facts.get("training", {}), **trained},

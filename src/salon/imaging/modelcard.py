@@ -6,8 +6,9 @@ from typing import Any
 
 _LIMITS = """\
 It draws what it has seen: known emoji concepts, in any of eleven colours, some with a
-hat or glasses, in ones, twos and threes. Held-out labels and free scenes come out as
-the nearest known thing or as a smear. English works best. Fine detail (eyes, text,
+hat or glasses, in ones, twos and threes. A prompt it has no idea of is read as the
+nearest label it knows, in the same colour (`EmbeddedModel.read_as` tells), and where
+nothing is near it comes out as a smear; it does not draw scenes. English works best. Fine detail (eyes, text,
 clock hands) is softer than in the originals. Pictures of known labels are close to
 the originals by design: do not take them for new artwork.
 """

@@ -137,7 +137,7 @@ class TextConditioner:
     """Prompt -> :class:`TextCondition`, with the whitening the model was trained on."""
 
     def __init__(self, encoder: SentenceEncoder, whitening: Whitening) -> None:
-        self._encoder = encoder
+        self.encoder = encoder
         self._whitening = whitening
 
     def __call__(self, prompt: str) -> TextCondition:
@@ -145,7 +145,7 @@ class TextConditioner:
         if not prompt.strip():
             return TextCondition.empty()
         words = words_of(prompt)
-        rows = self._whitening(self._encoder.encode([prompt, *words]))
+        rows = self._whitening(self.encoder.encode([prompt, *words]))
         table = np.zeros((MAX_WORDS, TEXT_WIDTH), np.float32)
         table[: len(words)] = rows[1:]
         mask = np.zeros(MAX_WORDS, np.float32)

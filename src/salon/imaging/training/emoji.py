@@ -7,6 +7,7 @@ cores they can be trained at once, by two processes.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from salon.imaging import export
+from salon.imaging.concepts import Concepts
 from salon.imaging.data import dataset, packages
 from salon.imaging.data.emoji import read_emoji
 from salon.imaging.models.prior import Prior
@@ -34,6 +36,9 @@ from salon.imaging.training.loop import Progress
 
 STAGES = {"prior": 0.24, "upscaler": 0.12, "unet": 0.6, "polish": 0.04}
 """The trained parts in order, and the share of the training time each gets."""
+
+_OWN_EVERY = 4
+"""The polish of the upscaler learns from every fourth label: 400 are plenty."""
 
 Note = Callable[[str], None]
 Watch = Callable[[str, Progress, float, float], None]
@@ -103,11 +108,10 @@ def own_pictures(
     """(rows of the originals, what the model draws for their labels), made once."""
     path = place.folder / "own.npz"
     if not path.exists():
-        export.export(
-            place.folder, place.folder / "draft", data.text.whitening, facts("draft")
-        )
+        write_model(place.folder, place.folder / "draft", facts("draft"))
         model = EmbeddedModel.load(place.folder / "draft")
         rows = [i for i, label in enumerate(data.labels) if label not in data.held_out]
+        rows = rows[::_OWN_EVERY]
         drawn = [
             model.canvas(PictureRequest(data.labels[i], seed=i, steps=8)) for i in rows
         ]
@@ -123,9 +127,13 @@ def load_prior(folder: Path) -> Prior:
     return model.requires_grad_(False).eval()
 
 
-def whitening(folder: Path) -> Whitening:
-    """The whitening that the text of the training set was given."""
-    return Whitening.load(folder / "dataset" / "text.npz")
+def write_model(folder: Path, target: Path, card: dict[str, Any]) -> None:
+    """Export what was trained in ``folder``; ``card`` are the facts for model.json."""
+    whitening = Whitening.load(folder / "dataset" / "text.npz")
+    index = json.loads((folder / "dataset" / "index.json").read_text("utf-8"))
+    labels = [label for label in index["labels"] if label not in index["held_out"]]
+    concepts = Concepts(labels, SentenceEncoder().encode(labels))
+    export.export(folder, target, whitening, concepts, card)
 
 
 def curves(folder: Path) -> dict[str, list[tuple[int, float, float]]]:
