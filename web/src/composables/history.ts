@@ -14,6 +14,7 @@ import { useConversations } from "@/stores/conversations";
 import { unread } from "@/stores/folding";
 import { useOutbox } from "@/stores/outbox";
 import { useSession } from "@/stores/session";
+import { lastSeq } from "@/stores/timeline";
 
 import { useReading } from "./reading";
 import { buildRows, isSpoken, seqOf, type Row } from "./rows";
@@ -167,10 +168,9 @@ export function useHistory(
   // --- arrivals
 
   watch(
-    () => head.value?.last_seq ?? 0,
-    (now, before) => {
-      const events = timeline.value?.events ?? [];
-      const fresh = events.filter((event) => event.seq > before && event.seq <= now);
+    () => (timeline.value ? lastSeq(timeline.value) : 0),
+    (_, before) => {
+      const fresh = (timeline.value?.events ?? []).filter((event) => event.seq > before);
       for (const event of fresh) {
         onArrival(event);
         if (event.n === null) continue;

@@ -11,10 +11,10 @@ export interface ShortcutActions {
 
 export type Shortcut = "switcher" | "next" | "previous" | "nextUnread" | "previousUnread" | "help" | "read";
 
-/** What a key means here; single characters mean nothing where one types. */
+/** What a key means; single characters only in the history (WCAG 2.2, 2.1.4). */
 export function shortcutOf(
   event: Pick<KeyboardEvent, "key" | "ctrlKey" | "metaKey" | "altKey" | "shiftKey">,
-  typing: boolean,
+  inHistory: boolean,
 ): Shortcut | null {
   const { key, ctrlKey, metaKey, altKey, shiftKey } = event;
   if ((ctrlKey || metaKey) && !altKey && key.toLowerCase() === "k") return "switcher";
@@ -23,15 +23,14 @@ export function shortcutOf(
     return shiftKey ? "previousUnread" : "previous";
   }
   if (key === "Escape") return "read";
-  if (key === "?" && !typing && !ctrlKey && !metaKey) return "help";
+  if (key === "?" && inHistory && !ctrlKey && !metaKey) return "help";
   return null;
 }
 
 export function useShortcuts(actions: ShortcutActions, blocked: () => boolean): void {
   function onKey(event: KeyboardEvent): void {
-    const target = event.target as HTMLElement;
-    const typing = target.isContentEditable || /^(INPUT|TEXTAREA|SELECT)$/.test(target.tagName);
-    const shortcut = shortcutOf(event, typing);
+    const inHistory = event.target instanceof Element && event.target.closest('[role="log"]') !== null;
+    const shortcut = shortcutOf(event, inHistory);
     if (!shortcut || (blocked() && shortcut !== "switcher")) return;
     if (shortcut === "read" && event.defaultPrevented) return;
     if (shortcut !== "read") event.preventDefault();

@@ -77,9 +77,14 @@ export const useConnection = defineStore("connection", () => {
     connection.start();
     addEventListener("online", probe);
     addEventListener("offline", probe);
+    document.addEventListener("visibilitychange", wake);
   }
 
   const probe = (): void => void connection.probe();
+  /** Somebody looks again: don't let them wait. */
+  const wake = (): void => {
+    if (document.visibilityState === "visible" && state.value.kind === "waiting") connection.start();
+  };
 
   function close(): void {
     openFor = null;
@@ -89,6 +94,7 @@ export const useConnection = defineStore("connection", () => {
     people.clear();
     removeEventListener("online", probe);
     removeEventListener("offline", probe);
+    document.removeEventListener("visibilitychange", wake);
   }
 
   const retryNow = (): void => connection.start();

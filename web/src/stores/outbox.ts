@@ -28,6 +28,8 @@ import { Disconnected, type Receipt } from "@/stomp/connection";
 import { uuidv7 } from "./ids";
 import { IdbOutbox, type OutboxEntry, type OutboxStorage } from "./outboxdb";
 
+const MIN_WAIT_MS = 10;
+
 /** Sends one entry; rejects as `Connection.send` does. */
 export type Deliver = (destination: string, body: unknown) => Promise<Receipt>;
 
@@ -40,13 +42,15 @@ export function frameOf(entry: OutboxEntry): { destination: string; body: object
     : { destination: "/app/pictures.imagine", body: { ...head, ...wish } };
 }
 
-/** The next entry to send in each lane that has none under way. */
-export function nextToSend(entries: readonly OutboxEntry[]): OutboxEntry[] {
+/** The next entry to send in each lane that has none under way and need not wait. */
+export function nextToSend(entries: readonly OutboxEntry[], now = Date.now()): OutboxEntry[] {
   const heads = new Map<string, OutboxEntry | null>();
   for (const entry of entries) {
     const lane = `${entry.conversation}/${entry.wish.kind}`;
     if (entry.state === "sending") heads.set(lane, null);
-    if (entry.state === "waiting" && !heads.has(lane)) heads.set(lane, entry);
+    if (entry.state === "waiting" && !heads.has(lane)) {
+      heads.set(lane, (entry.notBefore ?? 0) > now ? null : entry);
+    }
   }
   return [...heads.values()].filter((entry) => entry !== null);
 }
@@ -110,6 +114,7 @@ export const useOutbox = defineStore("outbox", () => {
   async function send(entry: OutboxEntry): Promise<void> {
     if (!deliver) return;
     entry.state = "sending";
+    entry.notBefore = undefined;
     const { destination, body } = frameOf(entry);
     try {
       const receipt = await deliver(destination, body);
@@ -125,14 +130,27 @@ export const useOutbox = defineStore("outbox", () => {
       entry.error = { code: error.code, message: error.message, params: error.params };
       if (error.retryAfter !== undefined) {
         entry.state = "waiting"; // the reason is shown meanwhile
-        clearTimeout(later);
-        later = setTimeout(flush, error.retryAfter * 1_000);
+        entry.notBefore = Date.now() + error.retryAfter * 1_000;
+        wakeUp();
         return;
       }
       entry.state = "failed";
       void keep(entry);
     }
     flush();
+  }
+
+  /** Send again when the first of those that must wait may go. */
+  function wakeUp(): void {
+    const times = entries.value.flatMap((entry) =>
+      entry.state === "waiting" && entry.notBefore ? [entry.notBefore] : [],
+    );
+    clearTimeout(later);
+    if (times.length === 0) return;
+    later = setTimeout(() => {
+      flush();
+      wakeUp();
+    }, Math.max(MIN_WAIT_MS, Math.min(...times) - Date.now()));
   }
 
   /** An event came: the entry that became it is done. */

@@ -28,6 +28,8 @@ export interface OutboxEntry {
   created: number;
   state: OutboxState;
   error?: Refusal;
+  /** Not before this moment: the server asked to wait. */
+  notBefore?: number;
   /** From the receipt: it is durable, its event is on the way. */
   seq?: number;
 }
