@@ -7,6 +7,9 @@ from contextlib import asynccontextmanager
 
 import httpx
 import pytest
+
+from salon.gateway.edge import EdgeLimits
+from salon.gateway.outbox import Budget
 from tests.gateway.harness import (
     Gateway,
     RawClient,
@@ -18,9 +21,6 @@ from tests.gateway.harness import (
     text,
     websocket,
 )
-
-from salon.gateway.edge import EdgeLimits
-from salon.gateway.outbox import Budget
 
 TEXT, CLOSE = 1, 8
 SESSION = "/ws/000/session1"
@@ -106,15 +106,14 @@ async def test_a_websocket_address_without_an_upgrade(client: httpx.AsyncClient)
         "/ws/x",
         "/ws//",
         "/ws/a/b/jsonp",
-        "/ws/a/b/htmlfile",
-        "/ws/a/b/eventsource",
+        "/ws/a/b/jsonp_send",
         "/ws/iframe.html",
         "/ws/a.b/c/xhr",
         "/ws/a/b/c/xhr",
     ],
 )
 async def test_everything_else_is_404(client: httpx.AsyncClient, path: str):
-    """JSONP and the iframe page stay off: a script tag reads across sites."""
+    """JSONP and the page for iframes are off until they are asked for."""
     assert (await client.get(path)).status_code == 404
     assert (await client.post(path)).status_code == 404
 

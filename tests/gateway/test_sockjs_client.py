@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+
 from tests.gateway.harness import Recorder, gateway
 
 HERE = Path(__file__).parent

@@ -3,10 +3,10 @@
 import asyncio
 
 import pytest
-from tests.gateway.harness import Recorder, frame, gateway, keep, text, websocket
 
 from salon.gateway.edge import EdgeLimits
 from salon.gateway.websocket import Assembler, WebSocketError
+from tests.gateway.harness import Recorder, frame, gateway, keep, text, websocket
 
 TEXT, BINARY, CONTINUATION, CLOSE, PING, PONG = 1, 2, 0, 8, 9, 10
 

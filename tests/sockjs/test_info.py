@@ -13,3 +13,4 @@ def test_info_has_the_four_fields():
         "entropy": 7,
     }
     assert json.loads(info.body(0, websocket=False))["websocket"] is False
+    assert json.loads(info.body(0, cookie_needed=True))["cookie_needed"] is True

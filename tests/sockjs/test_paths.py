@@ -31,13 +31,27 @@ def test_any_ids_without_dots_and_slashes(path: str):
         "/1/a.c/xhr",
         "/1/abc/def/xhr",
         "x/1/abc/xhr",
-        "/1/abc/jsonp",
-        "/1/abc/htmlfile",
+        "/1/abc/jsonpx",
         "/1/abc/XHR",
     ],
 )
 def test_what_is_no_session(path: str):
     assert paths.session(path) is None
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["/iframe.html", "/iframe-a.html", "/iframe-0.1.2-dev.2144.html", "/iframe_x.html"],
+)
+def test_the_page_for_iframes_may_have_a_version(path: str):
+    assert paths.iframe(path)
+
+
+@pytest.mark.parametrize(
+    "path", ["/iframe.htm", "/iframe", "/IFRAME.HTML", "/iframe.HTML", "/iframe-ä.html"]
+)
+def test_what_is_no_page_for_iframes(path: str):
+    assert not paths.iframe(path)
 
 
 def test_the_services_own_addresses():

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from salon.clock import Clock
 from salon.errors import Refusal
 from salon.gateway.connections import Connections
-from salon.gateway.origins import Origins
+from salon.gateway.origins import Origins, origin_of
 from salon.gateway.outbox import Budget, Ticks
 from salon.gateway.peers import Peers
 from salon.gateway.timer import TimerWheel
@@ -54,6 +54,29 @@ class EdgeLimits:
     """TCP_USER_TIMEOUT: a peer that acknowledges nothing for so long is gone."""
 
 
+@dataclass(frozen=True, slots=True)
+class SockJsOptions:
+    """What of SockJS is served.
+
+    jsonp and iframe are for browsers without CORS: off, until somebody needs them.
+    """
+
+    websocket: bool = True
+    """WebSocket below the prefix; clients are told in ``info``."""
+
+    jsonp: bool = False
+    """A script tag sends no ``Origin``; where it is on, ``Referer`` stands in."""
+
+    iframe: str | None = None
+    """Where the page for iframes loads the client from (a path or URL); None: off."""
+
+    cookie_needed: bool = False
+    """Set ``JSESSIONID``, for proxies that route by it."""
+
+    disconnect_delay: float = 5.0
+    """Seconds a session waits for its next receiver."""
+
+
 @dataclass
 class Edge:
     """The shared parts. Make it inside the running event loop.
@@ -68,6 +91,7 @@ class Edge:
         budget: what may wait for one reader.
         prefix: where WebSocket and SockJS are served.
         session_cookie: whose value owns a SockJS session.
+        sockjs: what of SockJS is served.
         timers: a wheel to share with what speaks on the channels; None: a new one.
         draining: set while the server stops.
         wheel: the wheel of all deadlines.
@@ -83,6 +107,7 @@ class Edge:
     budget: Budget = field(default_factory=Budget)
     prefix: str = "/ws"
     session_cookie: str = "salon_session"
+    sockjs: SockJsOptions = field(default_factory=SockJsOptions)
     timers: TimerWheel | None = None
     draining: bool = False
 
@@ -100,6 +125,15 @@ class Edge:
                 (``overloaded``, ``restarting``).
         """
         self.check_origin(headers)
+        self.check_room(remote)
+
+    def check_room(self, remote: str) -> None:
+        """Decide whether one more connection of ``remote`` can be; changes nothing.
+
+        Raises:
+            Refusal: theirs (``too_many_connections``) or ours (``overloaded``,
+                ``restarting``).
+        """
         if self.draining:
             raise Refusal(
                 "restarting", "The server is restarting.", retry_after=5, status=503
@@ -114,12 +148,28 @@ class Edge:
         """
         origin = headers.get("origin")
         if not self.origins.permits(origin, headers.get("sec-fetch-site")):
-            raise Refusal(
-                "origin_refused",
-                "This page may not talk to this server: its origin is not in the list "
-                "of allowed origins.",
-                status=403,
-            )
+            raise _origin_refused()
+
+    def check_script(self, headers: Mapping[str, str]) -> None:
+        """Refuse a script tag that stands in another site's page, or may.
+
+        A script tag sends no ``Origin``, but the browser's cookies: only ``Referer``
+        tells whose page it is, and where that is left out it may be anybody's.
+
+        Raises:
+            Refusal: theirs; ``origin_refused``.
+        """
+        if headers.get("origin", origin_of(headers.get("referer"))) not in self.origins:
+            raise _origin_refused()
+
+
+def _origin_refused() -> Refusal:
+    return Refusal(
+        "origin_refused",
+        "This page may not talk to this server: its origin is not in the list "
+        "of allowed origins.",
+        status=403,
+    )
 
 
 def parse_cookies(header: str) -> dict[str, str]:

@@ -160,7 +160,10 @@ class _Answer:
         if message["type"] == "http.response.start":
             self.started = True
             headers = MutableHeaders(scope=message)
+            own_frames = "frame-ancestors" in headers.get("content-security-policy", "")
             for name, value in _HEADERS.items():
+                if own_frames and name == "x-frame-options":
+                    continue  # knows no list; frame-ancestors takes its place
                 headers.setdefault(name, value)
             headers["x-request-id"] = self._request_id
         await self._send(message)

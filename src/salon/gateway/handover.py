@@ -182,7 +182,7 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
     def _negotiate(self, request: WSUpgradeRequest) -> WebSocketChannel:
         target = request.path.decode("ascii", "replace").partition("?")[0]
         path = unquote(target)
-        framing = _framing_of(path, self._edge.prefix)
+        framing = _framing_of(path, self._edge)
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
             key = name.lower()
@@ -243,13 +243,15 @@ def _with_plain_connection_header(head: bytes) -> bytes:
     return b"\r\n".join(lines)
 
 
-def _framing_of(path: str, prefix: str) -> Framing:
+def _framing_of(path: str, edge: Edge) -> Framing:
     """The framing that is spoken at ``path``.
 
     Raises:
         Refusal: theirs; nothing is there.
     """
-    if path == prefix or path.startswith(prefix + "/"):
+    prefix = edge.prefix
+    here = path == prefix or path.startswith(prefix + "/")
+    if here and edge.sockjs.websocket:
         below = path[len(prefix) :]
         if paths.greeting(below) or paths.raw_websocket(below):
             return PLAIN

@@ -3,7 +3,8 @@
 uvicorn (httptools) takes heads of any size, waits for them for ever, and drops bytes
 that follow an upgrade request in the same segment. This subclass bounds and times the
 head, gives those bytes to the WebSocket protocol, and sets what every accepted socket
-needs: a bounded send buffer and an end for peers that acknowledge nothing.
+needs: a bounded send buffer and an end for peers that acknowledge nothing. HTTP/1.0
+knows no chunks: there a body without a length ends with the connection.
 
 It also puts ``salon.reset`` into the ASGI scope: a transport that streams to a reader
 who reads no more must be able to end the connection, not only to stop writing.
@@ -26,6 +27,16 @@ RESET = "salon.reset"
 
 class _HeadTooBig(Exception):
     pass
+
+
+class _UntilClosed(int):
+    """What is left of a body without a length, in uvicorn's count: always enough."""
+
+    def __lt__(self, other: int) -> bool:
+        return False
+
+    def __sub__(self, other: int) -> "_UntilClosed":
+        return self
 
 
 class Http11(HttpToolsProtocol):
@@ -90,6 +101,9 @@ class Http11(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head_is_there()
         super().on_headers_complete()
+        if self.parser.get_http_version() == "1.0" and self.cycle is not None:
+            self.cycle.chunked_encoding = False
+            self.cycle.expected_content_length = _UntilClosed()
 
     # -- inside ---------------------------------------------------------------
 

@@ -10,7 +10,7 @@ top-level navigation), and no page can ride on it: it is let through, unless
 ``Sec-Fetch-Site`` says that a browser sent it for another site.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 _DEFAULT_PORTS = {"http": 80, "https": 443}
@@ -29,6 +29,9 @@ class Origins:
 
     def __contains__(self, origin: object) -> bool:
         return origin in self._allowed
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self._allowed))
 
     def permits(self, origin: str | None, fetch_site: str | None = None) -> bool:
         """Whether a request with these two headers may be served.
@@ -59,6 +62,17 @@ def normalise(origin: str) -> str:
     if port is None or port == _DEFAULT_PORTS[parts.scheme]:
         return f"{parts.scheme}://{host}"
     return f"{parts.scheme}://{host}:{port}"
+
+
+def origin_of(url: str | None) -> str | None:
+    """The origin of a page's address (a ``Referer``); None where it has none."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        return normalise(f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}")
+    except ValueError:
+        return None
 
 
 def of_listener(host: str, port: int, scheme: str = "http") -> list[str]:

@@ -1,33 +1,60 @@
 """SockJS over HTTP: for networks that let no WebSocket through.
 
-An ASGI app for everything below the prefix: greeting, ``info``, and the transports
-xhr (one frame an answer), xhr_streaming (many) and xhr_send. What a session is and
-does is in ``sockjs_session``; here are addresses, methods and who may ask.
+An ASGI app for everything below the prefix: greeting, ``info``, the page for iframes,
+and the transports xhr, xhr_streaming, eventsource, htmlfile and jsonp with their
+senders. What a session is and does is in ``sockjs_session``; here are addresses,
+methods and who may ask.
 
 A session belongs to who opened it: the session cookie where there is one, else the
-address. Anybody else gets the 404 of an unknown session. No script of another site's
-page is served (no JSONP, no iframe page, CORS for our own origins only).
+address. Anybody else gets the 404 of an unknown session.
+
+Whose page asks is checked on every transport, each in the way it can be: ``Origin`` or
+``Sec-Fetch-Site`` (``Edge.check_origin``); for jsonp, whose script tag sends neither,
+``Referer`` (``Edge.check_script``); the page for iframes has no data, and its policy
+names who may frame it. jsonp and the page are off until ``SockJsOptions`` says else.
 """
 
+import re
 import secrets
 from collections.abc import Callable
+from email.utils import formatdate
 from typing import Any, Final
 
 from starlette.types import Receive, Scope, Send
 
 from salon.errors import Refusal
 from salon.gateway.edge import Edge, parse_cookies
-from salon.gateway.sockjs_session import JAVASCRIPT, HttpSession, SockJsRequest
+from salon.gateway.sockjs_session import HttpSession, SockJsRequest
 from salon.messaging.channel import Handshake
-from salon.sockjs import frames, info, paths
-
-_PRELUDE: Final = b"h" * 2048 + b"\n"
-"""Some browsers show nothing of an answer before its first 2 KiB."""
+from salon.sockjs import frames, iframe, info, paths, receivers
+from salon.sockjs.receivers import Receiver
 
 _NO_STORE: Final = (
     b"cache-control",
     b"no-store, no-cache, no-transform, must-revalidate, max-age=0",
 )
+
+_YEAR: Final = 31_536_000
+"""Seconds that the answers which never change may be kept."""
+
+_FOR_A_YEAR: Final = (b"cache-control", b"public, max-age=%d" % _YEAR)
+
+_STREAM: Final = [
+    _NO_STORE,
+    # A proxy that buffers (nginx) would keep the stream to itself.
+    (b"x-accel-buffering", b"no"),
+]
+
+# What htmlfile writes is script, and nothing else: names and strings of our making.
+_HTMLFILE: Final = (
+    b"content-security-policy",
+    b"default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'self'",
+)
+
+_CROSS_ORIGIN: Final = (b"cross-origin-resource-policy", b"cross-origin")
+"""For what pages of other origins load; who they are is checked before."""
+
+_JSESSIONID: Final = re.compile(r"[\w.!~*-]{1,128}", re.ASCII)
 
 
 class SockJsApp:
@@ -35,7 +62,16 @@ class SockJsApp:
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
+        self._options = edge.sockjs
         self._sessions: dict[str, HttpSession] = {}
+        self._iframe = iframe.page(self._options.iframe or "/")
+        served = {paths.XHR, paths.XHR_STREAMING, paths.EVENTSOURCE, paths.HTMLFILE}
+        senders = {paths.XHR_SEND}
+        if self._options.jsonp:
+            served.add(paths.JSONP)
+            senders.add(paths.JSONP_SEND)
+        self._receivers = frozenset(served)
+        self._senders = frozenset(senders)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         headers = {
@@ -43,23 +79,34 @@ class SockJsApp:
             for name, value in scope["headers"]
         }
         path = scope["path"][len(self._edge.prefix) :]
-        request = SockJsRequest(scope, receive, send, path, headers)
-        self._edge.check_origin(headers)
         session = paths.session(path)
-        if paths.greeting(path):
-            await self._only(request, "GET", self._greet)
-        elif paths.info(path):
-            await self._only(request, "GET", self._info)
-        elif paths.raw_websocket(path):
-            await self._only(request, "GET", _no_websocket)
-        elif session is None:
-            await request.answer(404)
-        elif session.transport == paths.WEBSOCKET:
-            await self._only(request, "GET", _no_websocket)
-        elif session.transport == paths.XHR_SEND:
-            await self._only(request, "POST", self._xhr_send)
+        extra = self._cookie(headers) if session is not None else ()
+        request = SockJsRequest(scope, receive, send, path, headers, extra)
+        if self._options.iframe is not None and paths.iframe(path):
+            await self._only(request, "GET", self._iframe_page)
+            return
+        transport = session.transport if session is not None else None
+        if transport == paths.JSONP and transport in self._receivers:
+            self._edge.check_script(headers)
         else:
-            await self._only(request, "POST", self._xhr)
+            self._edge.check_origin(headers)
+        await self._route(request, transport)
+
+    async def _route(self, request: SockJsRequest, transport: str | None) -> None:
+        raw = paths.raw_websocket(request.path)
+        if paths.greeting(request.path):
+            await self._only(request, "GET", self._greet)
+        elif paths.info(request.path):
+            await self._only(request, "GET", self._info)
+        elif (raw or transport == paths.WEBSOCKET) and self._options.websocket:
+            await self._only(request, "GET", _no_websocket)
+        elif transport in self._senders:
+            await self._only(request, "POST", self._take)
+        elif transport in self._receivers:
+            xhr = transport in {paths.XHR, paths.XHR_STREAMING}
+            await self._only(request, "POST" if xhr else "GET", self._give)
+        else:
+            await request.answer(404)
 
     async def _only(
         self, request: SockJsRequest, method: str, serve: Callable[[SockJsRequest], Any]
@@ -77,55 +124,92 @@ class SockJsApp:
                 204,
                 b"",
                 (b"access-control-allow-methods", allowed),
-                (b"access-control-max-age", b"31536000"),
-                (b"cache-control", b"public, max-age=31536000"),
+                (b"access-control-max-age", b"%d" % _YEAR),
+                _FOR_A_YEAR,
                 *extra,
             )
         else:
             await request.answer(405, b"", (b"allow", allowed))
 
+    # -- what is no session ---------------------------------------------------
+
     async def _greet(self, request: SockJsRequest) -> None:
         await request.answer(200, b"Welcome to SockJS!\n")
 
     async def _info(self, request: SockJsRequest) -> None:
-        body = info.body(secrets.randbits(32))
+        body = info.body(
+            secrets.randbits(32),
+            websocket=self._options.websocket,
+            cookie_needed=self._options.cookie_needed,
+        )
         await request.answer(
             200, body, _NO_STORE, content_type=b"application/json; charset=UTF-8"
         )
 
-    async def _xhr_send(self, request: SockJsRequest) -> None:
+    async def _iframe_page(self, request: SockJsRequest) -> None:
+        page = self._iframe
+        expires = formatdate(self._edge.clock.now_ms() / 1000 + _YEAR, usegmt=True)
+        head = [
+            (b"etag", page.etag.encode()),
+            _FOR_A_YEAR,
+            (b"expires", expires.encode()),
+        ]
+        if request.headers.get("if-none-match") == page.etag:
+            await request.answer(304, b"", *head)
+            return
+        ancestors = " ".join(["'self'", *self._edge.origins])
+        policy = (
+            f"default-src 'self'; script-src {page.script_sources}; "
+            f"frame-ancestors {ancestors}"
+        )
+        head += [(b"content-security-policy", policy.encode()), _CROSS_ORIGIN]
+        await request.answer(
+            200, page.body, *head, content_type=b"text/html; charset=UTF-8"
+        )
+
+    # -- sessions -------------------------------------------------------------
+
+    async def _take(self, request: SockJsRequest) -> None:
+        """xhr_send and jsonp_send: messages from the client."""
         session = self._find(request)
         if session is None or session.over:
             await request.answer(404)
             return
         body = await _body(request.receive, self._edge.limits.message)
+        form = request.path.removesuffix("/").endswith(paths.JSONP_SEND)
+        if form:
+            body = receivers.form(request.headers.get("content-type", ""), body)
         try:
             messages = frames.decode(body)
         except ValueError as error:
             await request.answer(500, str(error).encode())
             return
         await session.deliver(messages)
-        await request.answer(204, b"", _NO_STORE)
+        if form:
+            await request.answer(200, b"ok", _NO_STORE)
+        else:
+            await request.answer(204, b"", _NO_STORE)
 
-    async def _xhr(self, request: SockJsRequest) -> None:
+    async def _give(self, request: SockJsRequest) -> None:
+        """A receiver: frames for the client."""
         path = paths.session(request.path)
         assert path is not None, "routed by it"
-        streaming = path.transport == paths.XHR_STREAMING
+        try:
+            receiver, head = _receiver(path.transport, request.scope["query_string"])
+        except ValueError as error:
+            await request.answer(500, str(error).encode(), _NO_STORE)
+            return
         session = self._find(request)
         if session is None:
             if path.session in self._sessions:
                 await request.answer(404)  # somebody else's
                 return
             session = self._open(request, path)
-        head = [_NO_STORE]
-        if not streaming:
-            await session.serve(request, 1, head)
-            return
-        # A proxy that buffers (nginx) would keep the stream to itself.
-        head.append((b"x-accel-buffering", b"no"))
-        await request.start(200, *head, content_type=JAVASCRIPT)
-        await request.write(_PRELUDE)
-        await session.serve(request, self._edge.limits.response, None)
+        if receiver.streaming:
+            kind = receiver.content_type.encode()
+            await request.start(200, *head, content_type=kind)
+            await request.write(receiver.prelude)
+        await session.serve(request, receiver, head)
 
     def _open(self, request: SockJsRequest, path: paths.SessionPath) -> HttpSession:
         handshake = Handshake(
@@ -135,7 +219,7 @@ class SockJsApp:
             remote=request.scope["client"][0],
             transport=path.transport,
         )
-        self._edge.admit(request.headers, handshake.remote)
+        self._edge.check_room(handshake.remote)
 
         def forget() -> None:
             del self._sessions[path.session]
@@ -165,6 +249,35 @@ class SockJsApp:
         if "authorization" in request.headers:
             return "authorization " + request.headers["authorization"]
         return "address " + str(request.scope["client"][0])
+
+    def _cookie(self, headers: dict[str, str]) -> tuple[tuple[bytes, bytes], ...]:
+        """JSESSIONID, for a proxy that routes by it: the client's own comes back."""
+        if not self._options.cookie_needed:
+            return ()
+        value = parse_cookies(headers.get("cookie", "")).get("JSESSIONID", "")
+        if _JSESSIONID.fullmatch(value) is None:
+            value = "dummy"
+        return ((b"set-cookie", f"JSESSIONID={value}; path=/".encode()),)
+
+
+def _receiver(
+    transport: str, query: bytes
+) -> tuple[Receiver, list[tuple[bytes, bytes]]]:
+    """How a transport carries frames, and the headers of its answer.
+
+    Raises:
+        BadCallback: theirs; htmlfile or jsonp without a usable callback.
+    """
+    text = query.decode("ascii", "replace")
+    if transport == paths.XHR:
+        return receivers.XHR, [_NO_STORE]
+    if transport == paths.XHR_STREAMING:
+        return receivers.XHR_STREAMING, _STREAM
+    if transport == paths.EVENTSOURCE:
+        return receivers.EVENTSOURCE, _STREAM
+    if transport == paths.HTMLFILE:
+        return receivers.htmlfile(text), [*_STREAM, _HTMLFILE]
+    return receivers.jsonp(text), [_NO_STORE, _CROSS_ORIGIN]
 
 
 async def _no_websocket(request: SockJsRequest) -> None:

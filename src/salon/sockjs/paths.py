@@ -4,6 +4,7 @@ Both ids are any text without ``/`` and ``.``. The server id is for a proxy to r
 by; the service ignores it. The session id names the session.
 """
 
+import re
 from typing import NamedTuple
 
 XHR = "xhr"
@@ -11,9 +12,17 @@ XHR_STREAMING = "xhr_streaming"
 XHR_SEND = "xhr_send"
 WEBSOCKET = "websocket"
 
-TRANSPORTS = frozenset({XHR, XHR_STREAMING, XHR_SEND, WEBSOCKET})
-"""The transports that are served. JSONP and the iframe page stay off: a script tag
-reads across sites with the user's cookies."""
+EVENTSOURCE = "eventsource"
+HTMLFILE = "htmlfile"
+JSONP = "jsonp"
+JSONP_SEND = "jsonp_send"
+
+TRANSPORTS = frozenset(
+    {WEBSOCKET, XHR, XHR_STREAMING, XHR_SEND, EVENTSOURCE, HTMLFILE, JSONP, JSONP_SEND}
+)
+"""All transports of the protocol; which are served is for the service to say."""
+
+_IFRAME = re.compile(r"/iframe[0-9\-.a-z_]*\.html")
 
 
 class SessionPath(NamedTuple):
@@ -30,6 +39,11 @@ def greeting(path: str) -> bool:
 
 def info(path: str) -> bool:
     return path in {"/info", "/info/"}
+
+
+def iframe(path: str) -> bool:
+    """Whether ``path`` is the page for iframes; its name may have a version."""
+    return _IFRAME.fullmatch(path) is not None
 
 
 def raw_websocket(path: str) -> bool:

@@ -6,6 +6,7 @@ uvicorn's hand-over, picows, reassembly, the outbox.
 """
 
 import pytest
+
 from tests.gateway.harness import gateway
 
 kosoku = pytest.importorskip("kosoku")
