@@ -291,17 +291,25 @@ async function story(browser) {
     await bob.page.setViewportSize({ width: 1280, height: 800 });
   });
 
-  await step("signing out shows nothing more, signing in shows it again", async () => {
+  await step("signing out shows nothing more, in no window, signing in shows it again", async () => {
+    const second = await bob.page.context().newPage();
+    await second.goto(bob.page.url());
+    await bob.say("From one window to the other");
+    const arrived = second.locator(id("message"), { hasText: "From one window to the other" });
+    await arrived.waitFor();
+    must((await arrived.count()) === 1, "a second window shows the message twice");
     await bob.find("settings-menu").click();
     await bob.find("sign-out").click();
     await bob.find("login-form").waitFor();
+    await second.locator(id("login-form")).waitFor();
+    await second.close();
     await bob.axe("sign in");
     await bob.fillAccount({ handle: "bob", password: "wrong password" });
     await bob.page.locator("[role=alert]").waitFor();
     await bob.axe("sign in, wrong");
     await bob.fillAccount({ handle: "bob", password: PASSWORD });
     await bob.open("Gallery");
-    await bob.hears("And on we go");
+    await bob.hears("From one window to the other");
   });
 }
 
