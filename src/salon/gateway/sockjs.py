@@ -45,12 +45,6 @@ _STREAM: Final = [
     (b"x-accel-buffering", b"no"),
 ]
 
-# What htmlfile writes is script, and nothing else: names and strings of our making.
-_HTMLFILE: Final = (
-    b"content-security-policy",
-    b"default-src 'none'; script-src 'unsafe-inline'; frame-ancestors 'self'",
-)
-
 _CROSS_ORIGIN: Final = (b"cross-origin-resource-policy", b"cross-origin")
 """For what pages of other origins load; who they are is checked before."""
 
@@ -157,10 +151,9 @@ class SockJsApp:
         if request.headers.get("if-none-match") == page.etag:
             await request.answer(304, b"", *head)
             return
-        ancestors = " ".join(["'self'", *self._edge.origins])
         policy = (
             f"default-src 'self'; script-src {page.script_sources}; "
-            f"frame-ancestors {ancestors}"
+            f"frame-ancestors {self._ancestors()}"
         )
         head += [(b"content-security-policy", policy.encode()), _CROSS_ORIGIN]
         await request.answer(
@@ -195,7 +188,7 @@ class SockJsApp:
         path = paths.session(request.path)
         assert path is not None, "routed by it"
         try:
-            receiver, head = _receiver(path.transport, request.scope["query_string"])
+            receiver, head = self._receiver(path.transport, request)
         except ValueError as error:
             await request.answer(500, str(error).encode(), _NO_STORE)
             return
@@ -210,6 +203,36 @@ class SockJsApp:
             await request.start(200, *head, content_type=kind)
             await request.write(receiver.prelude)
         await session.serve(request, receiver, head)
+
+    def _receiver(
+        self, transport: str, request: SockJsRequest
+    ) -> tuple[Receiver, list[tuple[bytes, bytes]]]:
+        """How a transport carries frames, and the headers of its answer.
+
+        Raises:
+            BadCallback: theirs; htmlfile or jsonp without a usable callback.
+        """
+        query = request.scope["query_string"].decode("ascii", "replace")
+        if transport == paths.JSONP:
+            return receivers.jsonp(query), [_NO_STORE, _CROSS_ORIGIN]
+        if transport == paths.HTMLFILE:
+            # What it writes is script and nothing else: names and strings of ours.
+            policy = (
+                "default-src 'none'; script-src 'unsafe-inline'; "
+                f"frame-ancestors {self._ancestors()}"
+            )
+            head = [*_STREAM, (b"content-security-policy", policy.encode())]
+            return receivers.htmlfile(query), head
+        if transport == paths.EVENTSOURCE:
+            return receivers.EVENTSOURCE, _STREAM
+        if transport == paths.XHR_STREAMING:
+            return receivers.XHR_STREAMING, _STREAM
+        return receivers.XHR, [_NO_STORE]
+
+    def _ancestors(self) -> str:
+        """Whose pages may frame ours; htmlfile stands inside the page for iframes."""
+        others = self._edge.origins if self._options.iframe is not None else ()
+        return " ".join(["'self'", *others])
 
     def _open(self, request: SockJsRequest, path: paths.SessionPath) -> HttpSession:
         handshake = Handshake(
@@ -258,26 +281,6 @@ class SockJsApp:
         if _JSESSIONID.fullmatch(value) is None:
             value = "dummy"
         return ((b"set-cookie", f"JSESSIONID={value}; path=/".encode()),)
-
-
-def _receiver(
-    transport: str, query: bytes
-) -> tuple[Receiver, list[tuple[bytes, bytes]]]:
-    """How a transport carries frames, and the headers of its answer.
-
-    Raises:
-        BadCallback: theirs; htmlfile or jsonp without a usable callback.
-    """
-    text = query.decode("ascii", "replace")
-    if transport == paths.XHR:
-        return receivers.XHR, [_NO_STORE]
-    if transport == paths.XHR_STREAMING:
-        return receivers.XHR_STREAMING, _STREAM
-    if transport == paths.EVENTSOURCE:
-        return receivers.EVENTSOURCE, _STREAM
-    if transport == paths.HTMLFILE:
-        return receivers.htmlfile(text), [*_STREAM, _HTMLFILE]
-    return receivers.jsonp(text), [_NO_STORE, _CROSS_ORIGIN]
 
 
 async def _no_websocket(request: SockJsRequest) -> None:
