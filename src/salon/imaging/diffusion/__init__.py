@@ -1,0 +1,1 @@
+"""Denoising diffusion as published: schedules, closed forms, posteriors; numpy."""
