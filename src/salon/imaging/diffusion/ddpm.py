@@ -141,12 +141,12 @@ class GaussianDiffusion:
         )
 
     def predict_noise_from_start(self, x_t: Array, t: Steps, x_0: Array) -> Array:
-        """eps = (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar) (eq. 4 solved)."""
+        """The noise (x_t - sqrt(alpha_bar) x_0) / sqrt(1 - alpha_bar) (eq. 4 solved)."""
         signal = self._at(self.sqrt_alphas_cumprod, t, x_t) * x_0
         return (x_t - signal) / self._at(self.sqrt_one_minus_alphas_cumprod, t, x_t)
 
     def velocity(self, x_0: Array, t: Steps, eps: Array) -> Array:
-        """v = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans & Ho, app. D)."""
+        """V = sqrt(alpha_bar) eps - sqrt(1 - alpha_bar) x_0 (Salimans & Ho, app. D)."""
         return (
             self._at(self.sqrt_alphas_cumprod, t, x_0) * eps
             - self._at(self.sqrt_one_minus_alphas_cumprod, t, x_0) * x_0
@@ -216,7 +216,7 @@ class GaussianDiffusion:
     def _at(self, coefficients: NDArray[np.float64], t: Steps, like: Array) -> Array:
         """coefficients[t] in the type of ``like``, shaped to multiply it: (B, 1, 1, 1)."""
         index = np.asarray(t)
-        if index.size and not (0 <= index.min() and index.max() < self.steps):
+        if index.size and (index.min() < 0 or index.max() >= self.steps):
             raise ValueError(f"t must lie in 0..{self.steps - 1}, got {index}")
         values = np.asarray(coefficients[index])
         if values.ndim:

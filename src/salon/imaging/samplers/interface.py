@@ -106,7 +106,7 @@ class Timeline:
 def spaced(
     total: int, n: int, spacing: Spacing = "trailing", offset: int = 0
 ) -> list[int]:
-    """n falling timesteps out of 0..total - 1 (Lin et al. 2023, table 2).
+    """Make n falling timesteps out of 0..total - 1 (Lin et al. 2023, table 2).
 
     leading: multiples of total // n, plus ``offset``; linspace: both ends included;
     trailing: the last step and every (total / n)-th before it.
@@ -118,7 +118,7 @@ def spaced(
     if not 1 <= n <= total:
         raise ValueError(f"steps must be between 1 and {total}, got {n}")
     if spacing == "leading":
-        grid = np.arange(n)[::-1] * (total // n) + offset
+        grid = np.arange(n, dtype=float)[::-1] * (total // n) + offset
     elif spacing == "linspace":
         grid = np.linspace(0, total - 1, n).round()[::-1]
     elif spacing == "trailing":

@@ -109,7 +109,7 @@ def _corrected(step: _Step, answer: _Answer) -> Array:
 
 
 def _weights(r: float, h: float) -> tuple[float, float]:
-    """rho of the two differences at r and 1 (theorem 3.1).
+    """The rho of the two differences at r and 1 (theorem 3.1).
 
     R rho = b, with rows r_i^{k-1} and b_k = k! phi_{k+1}(-h) (-h) / B(h) for k = 1, 2,
     where phi_1(z) = (e^z - 1) / z and phi_{k+1}(z) = (phi_k(z) - 1 / k!) / z.
