@@ -118,15 +118,56 @@ async def test_a_burst_within_a_tick_asks_the_transport_before_it_is_judged():
     assert world.overflows == []
 
 
-async def test_above_the_soft_mark_droppable_messages_are_dropped():
-    world = World(soft=1000)
-    world.pause(1000)
+async def test_above_the_soft_mark_the_oldest_droppable_message_makes_room():
+    world = World(soft=20)
+    world.pause(0)
     world.outbox.put(b"durable")
+    for number in range(5):
+        world.outbox.put(b"typing %d" % number, droppable=True)
+    world.outbox.resume()
+
+    assert world.wire.sent == [b"durable", b"typing 4"]
+
+
+async def test_where_durable_messages_take_all_room_the_new_one_is_dropped():
+    world = World(soft=10, hard=1000)
+    world.pause(0)
+    world.outbox.put(b"durable message")
     world.outbox.put(b"typing", droppable=True)
     world.outbox.put(b"durable too")
     world.outbox.resume()
 
-    assert world.wire.sent == [b"durable", b"durable too"]
+    assert world.wire.sent == [b"durable message", b"durable too"]
+
+
+async def test_what_the_transport_holds_leaves_room_for_the_newest():
+    """A reader that stops for seconds finds what is going on now, not what was."""
+    world = World(soft=100, hard=1000)
+    world.pause(200)
+    for number in range(100):
+        world.outbox.put(b"%03d %%" % number + b" " * 20, droppable=True)
+    assert len(world.outbox) <= 300
+    world.held = 0
+    world.outbox.resume()
+
+    assert [message[:3] for message in world.wire.sent] == [
+        b"096",
+        b"097",
+        b"098",
+        b"099",
+    ]
+
+
+async def test_a_stuck_reader_keeps_no_list_of_what_was_replaced():
+    world = World()
+    world.pause(0)
+    world.outbox.put(b"durable")
+    for number in range(10_000):
+        world.outbox.put(b"%d" % number, droppable=True, coalesce=f"job {number % 3}")
+    assert len(world.outbox._pending) < 100
+    world.outbox.resume()
+
+    assert world.wire.sent == [b"durable", b"9997", b"9998", b"9999"]
 
 
 async def test_below_the_soft_mark_nothing_is_dropped():

@@ -7,11 +7,15 @@ tick waits and leaves joined, in one write, when the tick ends; after such a tic
 first message of the next waits, too. ``Ticks`` knows where ticks end; all outboxes
 share it.
 
-A reader may be slower than its room talks. Below the *soft* mark nothing happens.
-Above it messages that may be lost (``droppable``: typing, progress) are dropped, or
-take the place of an older one with the same key (``coalesce``). Above the *hard*
-mark, or after too long above the soft one, the connection is cut: its inbox is the
-history, it comes back and catches up.
+A reader may be slower than its room talks. What a message is worth then, its sender
+says with it; there are three ways:
+
+* *close* (neither flag): it waits. Above the *hard* mark, or after too long above the
+  soft one, the connection is cut: its inbox is the history, it comes back and catches
+  up. The marks count for all ways.
+* *drop oldest* (``droppable``): where more than the *soft* mark waits, the oldest
+  droppable ones make room for the newest, which says more about now.
+* *coalesce* (``coalesce``, a key): it takes the place of the older one of its key.
 
 States of the way out::
 
@@ -26,11 +30,15 @@ that was sent before it.
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from salon import metrics
 from salon.gateway.timer import Timer, TimerWheel
+
+_HOLES = 32
+"""Holes in a list of messages before closing them is worth it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +46,7 @@ class Budget:
     """How much and how long may wait for one reader."""
 
     soft: int = 64 * 1024
-    """Bytes above which droppable messages are dropped or coalesced."""
+    """Bytes above which droppable messages are dropped, the oldest first."""
 
     hard: int = 1024 * 1024
     """Bytes above which the connection is cut."""
@@ -97,7 +105,9 @@ class Outbox:
     __slots__ = (
         "_budget",
         "_bytes",
+        "_droppable",
         "_held",
+        "_holes",
         "_keys",
         "_on_overflow",
         "_patience",
@@ -129,11 +139,15 @@ class Outbox:
         self._send_all = send_all
         self._on_overflow = on_overflow
         self._tick = -1
+        # None: a message stood here that was dropped or replaced.
         self._pending: list[bytes | None] = []
+        self._holes = 0
         self._bytes = 0
         self._held = held
         self._paused = False
+        # Positions in the list, by key and from the oldest; None is smaller than empty.
         self._keys: dict[str, int] | None = None
+        self._droppable: deque[int] | None = None
         self._patience: Timer | None = None
         self.finished = False
 
@@ -170,13 +184,12 @@ class Outbox:
 
     def take(self) -> list[bytes]:
         """Remove and return what waits, in order (for a reader that pulls)."""
-        pending, self._pending = self._pending, []
-        self._bytes = 0
-        if self._keys is not None:
-            self._keys = None
+        pending, holes = self._pending, self._holes
+        self._forget()
+        if holes:
             pending = [message for message in pending if message is not None]
         self._judge()
-        return pending  # type: ignore[return-value] # None only beside keys
+        return pending  # type: ignore[return-value] # None only where holes are
 
     def pause(self) -> None:
         """The transport has enough."""
@@ -195,22 +208,24 @@ class Outbox:
             return
         batch = self.take() if flush else []
         self.finished = True
-        self._pending = []
-        self._bytes = 0
-        self._keys = None
+        self._forget()
         self._stop_patience()
         if batch:
             self._send_all(batch)
 
     def _queue(self, data: bytes, droppable: bool, coalesce: str | None) -> None:
         replaced = coalesce is not None and self._replace(coalesce)
-        if droppable and not replaced and len(self) + len(data) > self._budget.soft:
+        if droppable and not replaced and not self._make_room(len(data)):
             metrics.dropped.inc()
             return
         if coalesce is not None:
             if self._keys is None:
                 self._keys = {}
             self._keys[coalesce] = len(self._pending)
+        elif droppable:
+            if self._droppable is None:
+                self._droppable = deque()
+            self._droppable.append(len(self._pending))
         if not self._pending and not self._paused:
             self._ticks.flush_at_end(self)
         self._pending.append(data)
@@ -219,17 +234,56 @@ class Outbox:
             self.flush()  # a burst within one tick: ask the transport at once
         self._judge()
 
+    def _make_room(self, size: int) -> bool:
+        """Drop old droppable messages until ``size`` more bytes fit; whether they do.
+
+        What the transport holds does not count: it cannot be dropped any more.
+        """
+        while self._bytes + size > self._budget.soft:
+            if not self._droppable:
+                return False
+            self._remove(self._droppable.popleft())
+        return True
+
     def _replace(self, key: str) -> bool:
         """Forget the message of ``key`` that still waits, if there is one."""
         position = self._keys.pop(key, None) if self._keys else None
         if position is None:
             return False
+        self._remove(position)
+        return True
+
+    def _remove(self, position: int) -> None:
         old = self._pending[position]
-        assert old is not None, "a key points at a message that waits"
+        assert old is not None, "a position that is kept is one of a message that waits"
         self._pending[position] = None
         self._bytes -= len(old)
+        self._holes += 1
         metrics.dropped.inc()
-        return True
+        if self._holes > _HOLES and 2 * self._holes > len(self._pending):
+            self._close_holes()
+
+    def _close_holes(self) -> None:
+        """A reader that is stuck for hours under progress would keep a long list."""
+        moved: dict[int, int] = {}
+        waiting: list[bytes | None] = []
+        for position, message in enumerate(self._pending):
+            if message is not None:
+                moved[position] = len(waiting)
+                waiting.append(message)
+        self._pending = waiting
+        self._holes = 0
+        if self._keys:
+            self._keys = {key: moved[at] for key, at in self._keys.items()}
+        if self._droppable:
+            self._droppable = deque(moved[at] for at in self._droppable)
+
+    def _forget(self) -> None:
+        self._pending = []
+        self._holes = 0
+        self._bytes = 0
+        self._keys = None
+        self._droppable = None
 
     def _judge(self) -> None:
         """Compare what waits with the budget."""
