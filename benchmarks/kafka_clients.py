@@ -1,21 +1,23 @@
-"""Two Kafka clients in the place of use: a record appended until the owner has it.
+"""Two Kafka clients side by side: from an append until a follower has the record.
 
     python -m benchmarks.kafka_clients             # two minutes
     python -m benchmarks.kafka_clients --quick     # half a minute
 
-Says half of decision 0004: what a client costs alone. The other half is what the server
-costs with it (``messages.py``), and there the order is the opposite. Each client is driven as ``eventlog/kafka.py`` drives one: a future
-per record that resolves when the record is durable (acks=all, idempotent, no linger),
-and a follower on the same event loop that is called with batches. The embedded broker
-runs as a process of its own; topics have 8 partitions, records 250 bytes, the event
-loop is uvloop, as in the server.
+Says half of decision 0004: what a client costs alone. The other half is what the
+server costs with it (``messages.py``), and there the order is the opposite.
+
+Each client is driven as ``eventlog/kafka.py`` drives one: a future per record that
+resolves when the record is durable (acks=all, idempotent, no linger), and a follower
+on the same event loop that is called with batches. The embedded broker runs as a
+process of its own; topics have 8 partitions, records 250 bytes, the event loop is
+uvloop, as in the server.
 
 - *one at a time*: the next record goes out 5 ms after the follower had the last one.
 - *in flight*: so many senders keep a window of records under way.
 
 CPU is that of the client's process with all its threads, without the broker. The
-clients take turns, round after round; each figure is the median of the rounds, for
-CPU the least of them (the machine may be busy with other things).
+clients take turns, round after round; latencies are of all rounds, CPU is the
+least of them (the machine may be busy with other things).
 """
 
 import argparse

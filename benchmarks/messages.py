@@ -277,17 +277,26 @@ async def measure(folder: Path, *, seconds: float) -> None:
         print(f"{described('picows', 'aiokafka', 'sqlalchemy', 'uvloop')}")
         print(f"{PAIRS} pairs, {len(TEXT)} characters; generator on the same cores.")
         print(BUDGET + "\n")
-        print("| open loop | n | p50 ms | p99 ms | max ms | receipt p50 | p99 |")
-        print("|---|---|---|---|---|---|---|")
+        print(
+            "| open loop | n | p50 ms | p99 ms | max ms | receipt p50 | p99 "
+            "| CPU us/msg server + broker |"
+        )
+        print("|---|---|---|---|---|---|---|---|")
+        assert program.process is not None
+        pid = program.process.pid
         for rate in (100, 500):
+            before = cpu_seconds(pid)
             run = await open_loop(stage, rate, seconds)
+            used = spent(before, cpu_seconds(pid))
             assert run.twice == 0
             ms, receipts = run.latencies_ms(), run.receipts_ms()
             print(
                 f"| {rate} msg/s | {len(ms)} | {statistics.median(ms):.2f} "
                 f"| {percentile(ms, 0.99):.2f} | {ms[-1]:.2f} "
                 f"| {statistics.median(receipts):.2f} "
-                f"| {percentile(receipts, 0.99):.2f} |"
+                f"| {percentile(receipts, 0.99):.2f} "
+                f"| {used['server'] / len(ms) * 1e6:.0f} "
+                f"+ {used['broker'] / len(ms) * 1e6:.0f} |"
             )
         print(
             "\n| closed loop: window x senders | msg/s | **msg/s per server core** "
