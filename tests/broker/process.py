@@ -35,6 +35,7 @@ class Process:
         ready = json.loads(self.process.stdout.readline())
         assert ready["ready"] is True
         self.port = ready["port"]
+        self.listeners: dict[str, int] = ready["listeners"]
         return self
 
     @property

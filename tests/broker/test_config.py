@@ -29,7 +29,23 @@ def test_an_unknown_setting_is_refused_by_name_with_the_nearest_known():
         ("auto.create.topics.enable", "perhaps", "true or false"),
         ("log.flush.policy", "sometimes", "group or none"),
         ("listeners", "somewhere", "127.0.0.1:9092"),
-        ("listeners", "SSL://127.0.0.1:9092", "PLAINTEXT"),
+        ("listeners", "SSL://127.0.0.1:9092", "ssl.keystore.location"),
+        ("listeners", "SASL_PLAINTEXT://127.0.0.1:1", "salon.sasl.users.file"),
+        ("listeners", "INTERNAL://127.0.0.1:1", "listener.security.protocol.map"),
+        ("listeners", "127.0.0.1:1,127.0.0.1:2", "PLAINTEXT twice"),
+        ("listener.security.protocol.map", "A:B", "CONTROL:PLAINTEXT"),
+        ("advertised.listeners", "SSL://127.0.0.1:1", "no listener SSL"),
+        ("control.plane.listener.name", "CONTROL", "no such name"),
+        ("control.plane.listener.name", "PLAINTEXT", "the only listener"),
+        ("listener.name.CONTROL.max.connections", "3", "no listener CONTROL"),
+        ("listener.name.PLAINTEXT.max.connections", "0", "smallest value is 1"),
+        ("listener.name.PLAINTEXT.num.io.threads", "3", "unknown setting"),
+        ("max.connections", "0", "smallest value is 1"),
+        ("max.connections.per.ip.overrides", "somebody", "127.0.0.1:200"),
+        ("queued.max.request.bytes", "1000", "socket.request.max.bytes"),
+        ("sasl.enabled.mechanisms", "GSSAPI", "SCRAM-SHA-256"),
+        ("ssl.keystore.type", "JKS", "PEM"),
+        ("ssl.client.auth", "required", "ssl.truststore.location"),
         ("group.min.session.timeout.ms", "2000000", "group.max.session.timeout.ms"),
     ],
 )
@@ -51,6 +67,33 @@ def test_an_address_that_others_reach_is_refused_without_sasl(address: str):
 )
 def test_loopback_is_accepted_in_every_spelling(address: str):
     assert BrokerConfig.from_settings({"listeners": address}).listeners == address
+
+
+def test_plain_passwords_do_not_cross_a_network():
+    settings = {
+        "listeners": "SASL_PLAINTEXT://192.0.2.1:9092",
+        "salon.sasl.users.file": "users",
+    }
+    scram = BrokerConfig.from_settings(settings)
+    assert scram.bound_listeners[0].sasl
+
+    with pytest.raises(SettingError, match="PLAIN on SASL_PLAINTEXT"):
+        BrokerConfig.from_settings({**settings, "sasl.enabled.mechanisms": "PLAIN"})
+
+
+def test_listeners_have_names_and_protocols():
+    config = BrokerConfig.from_settings(
+        {
+            "listeners": "DATA://127.0.0.1:1,CONTROL://127.0.0.1:2",
+            "listener.security.protocol.map": "DATA:PLAINTEXT,CONTROL:PLAINTEXT",
+            "control.plane.listener.name": "CONTROL",
+            "listener.name.data.max.connections": "7",
+        }
+    )
+
+    assert [each.name for each in config.bound_listeners] == ["DATA", "CONTROL"]
+    assert config.quota_limits.listeners == {("DATA", "max.connections"): 7}
+    assert config.quota_limits.protected == "CONTROL"
 
 
 def test_a_topic_overrides_the_broker_and_only_what_it_names():

@@ -1,12 +1,14 @@
 """Framing: any split of the bytes gives the same frames, one at a time."""
 
 import struct
+from types import SimpleNamespace
 from typing import Any, cast
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from salon.broker.connection import Connection
+from salon.broker.memory_pool import MemoryPool
 
 
 class Socket:
@@ -27,8 +29,8 @@ class Transport:
     def get_extra_info(self, _: str) -> Socket:
         return Socket()
 
-    def set_write_buffer_limits(self, high: int) -> None:
-        assert high == 0, "sent means: all of it"
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        assert high == low == 0, "sent means: all of it"
 
     def pause_reading(self) -> None:
         assert self.reading
@@ -56,9 +58,13 @@ class Transport:
 class Owner:
     """A processor that keeps what it is given."""
 
-    def __init__(self, request_max_bytes: int = 1 << 30) -> None:
+    def __init__(
+        self, request_max_bytes: int = 1 << 30, memory: MemoryPool | None = None
+    ) -> None:
         self.scratch = memoryview(bytearray(64))
-        self.request_max_bytes = request_max_bytes
+        self.endpoint = SimpleNamespace(
+            request_max_bytes=request_max_bytes, memory=memory, tls=None
+        )
         self.stopped = False
         self.frames: list[bytes] = []
         self.rejected: list[str] = []
@@ -208,3 +214,42 @@ def test_sent_means_that_the_kernel_has_all_of_it():
 
     assert owner.done == 1
     assert transport.written == [b"ab", b"c"]
+
+
+def test_a_frame_waits_until_there_is_memory_for_it():
+    memory = MemoryPool(100)
+    owner = Owner(memory=memory)
+    first, first_transport = connect(owner)
+    second, second_transport = connect(owner)
+    deliver(first, first_transport, framed(b"x" * 100))
+    left = deliver(second, second_transport, framed(b"y" * 300))
+
+    assert owner.frames == [b"x" * 100]
+    assert not second_transport.reading
+    memory.release(100)
+    deliver(second, second_transport, left)
+    assert owner.frames == [b"x" * 100, b"y" * 300]
+    assert memory.used == 300
+
+
+def test_the_memory_of_a_frame_that_never_comes_whole_is_given_back():
+    memory = MemoryPool(100)
+    connection, transport = connect(Owner(memory=memory))
+    deliver(connection, transport, framed(b"x" * 80)[:70])
+    assert memory.used == 80
+    connection.connection_lost(None)
+
+    assert memory.used == 0
+
+
+def test_a_connection_that_ends_while_it_waits_for_memory_does_not_take_it():
+    memory = MemoryPool(100)
+    owner = Owner(memory=memory)
+    deliver(*connect(owner), framed(b"x" * 100))
+    gone, transport = connect(owner)
+    deliver(gone, transport, framed(b"y" * 10))
+    gone.connection_lost(None)
+    memory.release(100)
+
+    assert memory.used == 0
+    assert owner.frames == [b"x" * 100]

@@ -183,15 +183,15 @@ async def test_a_full_request_queue_stops_reading_and_loses_nothing(tmp_path: Pa
     settings = {"queued.max.requests": "4"}
     async with Broker.open(config(tmp_path / "data", **settings)) as broker:
         wires = [await Wire.connect(broker.port) for _ in range(12)]
-        broker._pool.pause()
+        broker.network.data.pool.pause()
         for each in wires:
             each.send(METADATA, 1, ALL_TOPICS_V1)
-        while not all(p.stopped for p in broker.processors):
+        while not all(p.stopped for p in broker.network.data.processors):
             await asyncio.sleep(0)
-        full = len(broker.channel)
+        full = len(broker.network.data.channel)
         async with await Wire.connect(broker.port) as late:
             asked = late.send(METADATA, 1, ALL_TOPICS_V1)
-            broker._pool.resume()
+            broker.network.data.pool.resume()
             answers = [await each.receive() for each in wires]
             got, _ = await late.receive()
         for each in wires:

@@ -3,7 +3,7 @@
 (``Acceptor`` in Kafka's ``SocketServer.scala``.) The port is open before requests are
 served, so that port 0 can be read back early. Each processor takes over at most
 ``NEW_CONNECTIONS`` waiting sockets; when all are full the acceptor stops accepting, and
-the kernel's backlog holds the rest.
+the kernel's backlog holds the rest. The quotas can make it wait, too.
 """
 
 import asyncio
@@ -11,6 +11,7 @@ import logging
 import socket
 from collections.abc import Sequence
 
+from salon.broker.endpoint import Endpoint
 from salon.broker.errors import SettingError
 from salon.broker.processor import NEW_CONNECTIONS, Processor
 
@@ -21,8 +22,7 @@ class Acceptor:
     """One listener.
 
     Args:
-        host: address to bind.
-        port: 0 for any free one.
+        endpoint: its address and its quotas; ``told`` is filled in.
         processors: those of this listener.
         backlog: ``socket.listen.backlog.size``.
         send_buffer_bytes: SO_SNDBUF, -1 for the system's.
@@ -34,18 +34,20 @@ class Acceptor:
 
     def __init__(
         self,
-        host: str,
-        port: int,
+        endpoint: Endpoint,
         processors: Sequence[Processor],
         *,
         backlog: int,
         send_buffer_bytes: int,
         receive_buffer_bytes: int,
     ) -> None:
+        self._endpoint = endpoint
+        self._quotas = endpoint.quotas
         self._processors = processors
         self._send_buffer_bytes = send_buffer_bytes
         self._loop = asyncio.get_running_loop()
         self._turn = 0
+        host, port = endpoint.listener.host, endpoint.listener.port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -71,53 +73,69 @@ class Acceptor:
     def close(self) -> None:
         """Accept nothing more and free the port."""
         if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket.fileno())
+            self._stop()
             self._socket.close()
 
     def _accept(self) -> None:
+        name = self._endpoint.name
         for _ in range(NEW_CONNECTIONS):
+            if not self._quotas.has_slot(name):
+                self._stop()
+                self._quotas.when_slot(self._go_on)
+                return
             try:
-                sock, _ = self._socket.accept()
+                sock, address = self._socket.accept()
             except (BlockingIOError, InterruptedError, ConnectionAbortedError):
                 return
             except OSError as error:  # out of descriptors: wait, do not spin
                 log.error("cannot accept: %s", error)
                 self._pause(1.0)
                 return
-            sock.setblocking(False)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if self._send_buffer_bytes > 0:
-                sock.setsockopt(
-                    socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes
-                )
-            if not self._assign(sock):
-                self._hold(sock)
+            self._prepare(sock)
+            delay = self._quotas.delay(name)
+            if not self._quotas.admit(name, address[0]):
+                sock.close()  # too many from there: the peer sees that it is refused
+            elif delay > 0:
+                self._stop()
+                self._loop.call_later(delay, self._offer_again, sock, address[:2])
+                return
+            elif not self._assign(sock, address[:2]):
+                self._stop()
+                self._loop.call_soon(self._offer_again, sock, address[:2])
                 return
 
-    def _assign(self, sock: socket.socket) -> bool:
+    def _prepare(self, sock: socket.socket) -> None:
+        sock.setblocking(False)
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._send_buffer_bytes > 0:
+            sock.setsockopt(
+                socket.SOL_SOCKET, socket.SO_SNDBUF, self._send_buffer_bytes
+            )
+
+    def _assign(self, sock: socket.socket, address: tuple[str, int]) -> bool:
         """Offer ``sock`` to every processor once, beginning with the next in turn."""
         for _ in self._processors:
             processor = self._processors[self._turn]
             self._turn = (self._turn + 1) % len(self._processors)
-            if processor.accept(sock):
+            if processor.accept(sock, address):
                 return True
         return False
 
-    def _hold(self, sock: socket.socket) -> None:
-        """All processors are full: accept nothing until this one has a place."""
-        self._loop.remove_reader(self._socket.fileno())
-        self._loop.call_soon(self._offer_again, sock)
-
-    def _offer_again(self, sock: socket.socket) -> None:
+    def _offer_again(self, sock: socket.socket, address: tuple[str, int]) -> None:
+        """One socket is held: accept nothing until a processor has a place for it."""
         if self._socket.fileno() < 0:
+            self._quotas.release(self._endpoint.name, address[0])
             sock.close()
-        elif self._assign(sock):
-            self.start()
+        elif self._assign(sock, address):
+            self._go_on()
         else:
-            self._loop.call_soon(self._offer_again, sock)
+            self._loop.call_soon(self._offer_again, sock, address)
+
+    def _stop(self) -> None:
+        self._loop.remove_reader(self._socket.fileno())
 
     def _pause(self, seconds: float) -> None:
-        self._loop.remove_reader(self._socket.fileno())
+        self._stop()
         self._loop.call_later(seconds, self._go_on)
 
     def _go_on(self) -> None:

@@ -17,6 +17,7 @@ from enum import Enum
 from time import perf_counter_ns
 from typing import Protocol
 
+from salon.broker.endpoint import Endpoint
 from salon.broker.metrics import Metrics
 from salon.broker.protocol.header import RequestHeader, response_prefix
 from salon.broker.protocol.versions import FETCH
@@ -41,6 +42,8 @@ class Connection(Protocol):
 
 class Owner(Protocol):
     """The processor that read a request and will send its response."""
+
+    endpoint: Endpoint
 
     def enqueue_response(self, response: "Response") -> None: ...
 
@@ -81,6 +84,7 @@ class Request:
         "owner",
         "response_dequeued_ns",
         "response_made_ns",
+        "size",
         "start_ns",
     )
 
@@ -95,6 +99,7 @@ class Request:
         self.connection = connection
         self.header = header
         self.frame = frame
+        self.size = len(frame)
         self.metric_name = header.name
         self.failed = False
         self._answered = False
@@ -103,6 +108,11 @@ class Request:
         self.local_done_ns = 0
         self.response_made_ns = 0
         self.response_dequeued_ns = 0
+
+    @property
+    def told(self) -> tuple[str, int]:
+        """The broker's address as the clients of this listener are told."""
+        return self.owner.endpoint.told
 
     def respond(self, *body: Buffer, size: int = -1) -> None:
         """Send ``body`` (its parts one after another) with the response header."""

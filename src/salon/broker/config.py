@@ -1,55 +1,61 @@
 """Settings of the broker, under Kafka's own names.
 
 ``BrokerConfig.from_settings({"num.io.threads": "4"})`` reads the names of Kafka's
-``server.properties``. A name that is not served here is refused, with the nearest one
-that is, because a setting that is read and ignored is a promise broken in silence.
-The defaults are Kafka's unless the comment says why one broker on one machine wants
-another. Settings that begin with ``flush.policy`` or ``salon.`` are ours.
+``server.properties``; ``settings`` refuses what is not known here. The defaults are
+Kafka's unless the comment says why one broker on one machine wants another. Settings
+that begin with ``salon.``, and ``flush.policy``, are ours.
 """
 
-import difflib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
-from ipaddress import ip_address
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
 
 from salon.broker.errors import SettingError
+from salon.broker.listeners import Listener, parse_advertised, parse_listeners
+from salon.broker.quotas import QuotaLimits, parse_overrides
+from salon.broker.settings import number, parse, setting
 
 GROUP = "group"
 NONE = "none"
 FLUSH_POLICIES = (GROUP, NONE)
-
-
-def _setting(name: str, default: Any, doc: str, *, low: int | None = None) -> Any:
-    """A field that is set from outside as ``name``; ``low`` is its smallest value."""
-    return field(default=default, metadata={"name": name, "doc": doc, "low": low})
+CLEANUP_POLICIES = ("delete", "compact", "compact,delete", "delete,compact")
+MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_NO_LIMIT = 2_147_483_647
+_PER_LISTENER = ("max.connections", "max.connection.creation.rate")
 
 
 @dataclass(frozen=True, kw_only=True)
 class TopicConfig:
     """Settings of one topic; unset ones follow the broker (Kafka's topic configs)."""
 
-    segment_bytes: int = _setting(
+    segment_bytes: int = setting(
         "segment.bytes", 64 << 20, "size at which a segment is closed", low=1024
     )
-    index_interval_bytes: int = _setting(
+    index_interval_bytes: int = setting(
         "index.interval.bytes", 4096, "bytes of log between two index entries", low=0
     )
-    max_message_bytes: int = _setting(
+    max_message_bytes: int = setting(
         "max.message.bytes", 1_048_588, "largest record batch accepted", low=0
     )
-    retention_ms: int = _setting(
+    retention_ms: int = setting(
         "retention.ms", 604_800_000, "age at which segments go; -1 = never", low=-1
     )
-    retention_bytes: int = _setting(
+    retention_bytes: int = setting(
         "retention.bytes", -1, "size above which old segments go; -1 = off", low=-1
     )
-    cleanup_policy: str = _setting("cleanup.policy", "delete", "delete or compact")
-    flush_policy: str = _setting(
-        "flush.policy", GROUP, "group: visible and acknowledged once on the platter"
+    cleanup_policy: str = setting(
+        "cleanup.policy",
+        "delete",
+        "delete by age and size, or compact to the newest of a key",
+        choices=CLEANUP_POLICIES,
     )
-    min_insync_replicas: int = _setting(
+    flush_policy: str = setting(
+        "flush.policy",
+        GROUP,
+        "group: visible and acknowledged once on the platter",
+        choices=FLUSH_POLICIES,
+    )
+    min_insync_replicas: int = setting(
         "min.insync.replicas", 1, "replicas that acks=all needs", low=1
     )
 
@@ -64,128 +70,221 @@ class TopicConfig:
         Raises:
             SettingError: theirs; an unknown name or an impossible value.
         """
-        parsed: TopicConfig = _parse(type(self), settings, self)
-        return parsed
+        return parse(self, settings)
 
 
 @dataclass(frozen=True, kw_only=True)
 class BrokerConfig:
     """What ``salon broker --set name=value`` accepts."""
 
-    log_dirs: str = _setting("log.dirs", "data/broker", "the data folder")
-    listeners: str = _setting(
-        "listeners", "127.0.0.1:9092", "host:port to bind; port 0 = any free one"
+    log_dirs: str = setting("log.dirs", "data/broker", "the data folder")
+    listeners: str = setting(
+        "listeners",
+        "127.0.0.1:9092",
+        "[NAME://]host:port to bind, separated by commas; port 0 = any free one",
     )
-    advertised_listeners: str = _setting(
-        "advertised.listeners", "", "host:port told to clients; empty = the bound one"
+    advertised_listeners: str = setting(
+        "advertised.listeners",
+        "",
+        "[NAME://]host:port told to clients; empty = the bound ones",
     )
-    broker_id: int = _setting("broker.id", 1, "this broker's number", low=0)
-    num_network_threads: int = _setting(
+    listener_security_protocol_map: str = setting(
+        "listener.security.protocol.map",
+        "",
+        "NAME:protocol, of PLAINTEXT, SSL, SASL_PLAINTEXT and SASL_SSL",
+    )
+    control_plane_listener_name: str = setting(
+        # KIP-291's name; Apache removed it in 4.0, where controllers have their own.
+        "control.plane.listener.name",
+        "",
+        "listener with a queue and a handler of its own, for admin calls only",
+    )
+    broker_id: int = setting("broker.id", 1, "this broker's number", low=0)
+    num_network_threads: int = setting(
         "num.network.threads", 3, "processors per listener (tasks of one loop)", low=1
     )
-    num_io_threads: int = _setting(
+    num_io_threads: int = setting(
         "num.io.threads", 8, "request handlers, and threads for what blocks", low=1
     )
-    queued_max_requests: int = _setting(
+    queued_max_requests: int = setting(
         "queued.max.requests", 500, "bound of the request queue", low=1
     )
-    socket_request_max_bytes: int = _setting(
+    queued_max_request_bytes: int = setting(
+        "queued.max.request.bytes",
+        -1,
+        "bytes of all requests that are read or handled; -1 = no bound",
+        low=-1,
+    )
+    connections_max_idle_ms: int = setting(
+        "connections.max.idle.ms",
+        600_000,
+        "silence that ends a connection; -1 = never",
+        low=-1,
+    )
+    max_connections: int = setting(
+        "max.connections",
+        _NO_LIMIT,
+        "connections at a time; at the limit no more are accepted",
+        low=1,
+    )
+    max_connections_per_ip: int = setting(
+        "max.connections.per.ip",
+        _NO_LIMIT,
+        "connections from one address; more are closed at once",
+        low=0,
+    )
+    max_connections_per_ip_overrides: str = setting(
+        "max.connections.per.ip.overrides", "", "address:limit, separated by commas"
+    )
+    max_connection_creation_rate: int = setting(
+        "max.connection.creation.rate",
+        _NO_LIMIT,
+        "new connections a second; more wait",
+        low=1,
+    )
+    listener_overrides: tuple[tuple[str, str, str], ...] = setting(
+        "listener.name.<name>.<setting>",
+        (),
+        "max.connections or max.connection.creation.rate of one listener",
+    )
+    sasl_enabled_mechanisms: str = setting(
+        # Kafka's default is GSSAPI, which needs a Kerberos.
+        "sasl.enabled.mechanisms",
+        "SCRAM-SHA-256,SCRAM-SHA-512",
+        "of PLAIN, SCRAM-SHA-256 and SCRAM-SHA-512",
+    )
+    sasl_users_file: str = setting(
+        # Ours: Kafka keeps them in JAAS files (PLAIN) and in its metadata (SCRAM).
+        "salon.sasl.users.file",
+        "",
+        "name:password a line, readable by its owner only",
+    )
+    connection_failed_authentication_delay_ms: int = setting(
+        "connection.failed.authentication.delay.ms",
+        100,
+        "wait before a refusal is told",
+        low=0,
+    )
+    ssl_keystore_location: str = setting(
+        "ssl.keystore.location", "", "PEM file with the private key and certificates"
+    )
+    ssl_keystore_type: str = setting(
+        # Kafka's default is JKS, which is Java's alone.
+        "ssl.keystore.type",
+        "PEM",
+        "form of the key store",
+        choices=("PEM",),
+    )
+    ssl_key_password: str = setting(
+        "ssl.key.password", "", "password of the private key", secret=True
+    )
+    ssl_truststore_location: str = setting(
+        "ssl.truststore.location", "", "PEM file of those who sign client certificates"
+    )
+    ssl_client_auth: str = setting(
+        "ssl.client.auth",
+        "none",
+        "whether clients show a certificate",
+        choices=("none", "requested", "required"),
+    )
+    socket_request_max_bytes: int = setting(
         "socket.request.max.bytes", 104_857_600, "largest request frame", low=1
     )
-    socket_listen_backlog_size: int = _setting(
+    socket_listen_backlog_size: int = setting(
         "socket.listen.backlog.size", 50, "connections waiting for accept", low=1
     )
-    socket_send_buffer_bytes: int = _setting(
+    socket_send_buffer_bytes: int = setting(
         "socket.send.buffer.bytes", 102_400, "SO_SNDBUF; -1 = the system's", low=-1
     )
-    socket_receive_buffer_bytes: int = _setting(
+    socket_receive_buffer_bytes: int = setting(
         "socket.receive.buffer.bytes", 102_400, "SO_RCVBUF; -1 = the system's", low=-1
     )
-    auto_create_topics_enable: bool = _setting(
+    auto_create_topics_enable: bool = setting(
         "auto.create.topics.enable", True, "make a topic when first asked for"
     )
-    num_partitions: int = _setting(
+    num_partitions: int = setting(
         "num.partitions", 1, "partitions of a topic that names no number", low=1
     )
-    fetch_max_bytes: int = _setting(
+    fetch_max_bytes: int = setting(
         "fetch.max.bytes", 57_671_680, "most bytes in one fetch response", low=1024
     )
-    log_segment_bytes: int = _setting(
+    log_segment_bytes: int = setting(
         # 64 MiB where Kafka has 1 GiB: retention and recovery of a small machine.
         "log.segment.bytes",
         64 << 20,
         "default of segment.bytes",
         low=1024,
     )
-    log_index_interval_bytes: int = _setting(
+    log_index_interval_bytes: int = setting(
         "log.index.interval.bytes", 4096, "default of index.interval.bytes", low=0
     )
-    log_retention_ms: int = _setting(
+    log_retention_ms: int = setting(
         "log.retention.ms", 604_800_000, "default of retention.ms", low=-1
     )
-    log_retention_bytes: int = _setting(
+    log_retention_bytes: int = setting(
         "log.retention.bytes", -1, "default of retention.bytes", low=-1
     )
-    log_retention_check_interval_ms: int = _setting(
+    log_retention_check_interval_ms: int = setting(
         "log.retention.check.interval.ms", 300_000, "how often retention looks", low=1
     )
-    log_flush_offset_checkpoint_interval_ms: int = _setting(
+    log_flush_offset_checkpoint_interval_ms: int = setting(
         "log.flush.offset.checkpoint.interval.ms",
         60_000,
         "how often recovery points and producer snapshots are written",
         low=1,
     )
-    log_flush_policy: str = _setting(
+    log_flush_policy: str = setting(
         # Kafka acknowledges from the page cache and trusts its replicas; one machine
         # has one power cord. Ours, see docs/areas/broker.md.
         "log.flush.policy",
         GROUP,
         "default of flush.policy: group or none",
+        choices=FLUSH_POLICIES,
     )
-    message_max_bytes: int = _setting(
+    message_max_bytes: int = setting(
         "message.max.bytes", 1_048_588, "default of max.message.bytes", low=0
     )
-    min_insync_replicas: int = _setting(
+    min_insync_replicas: int = setting(
         "min.insync.replicas", 1, "default of the topic setting", low=1
     )
-    log_read_cache_bytes: int = _setting(
+    log_read_cache_bytes: int = setting(
         # Ours: a chat reads what was just written, and then costs no system call.
         "salon.tail.cache.bytes",
         1 << 20,
         "newest bytes of a partition kept in memory",
         low=0,
     )
-    offsets_topic_num_partitions: int = _setting(
+    offsets_topic_num_partitions: int = setting(
         # 1 where Kafka has 50: there is one coordinator to spread over.
         "offsets.topic.num.partitions",
         1,
         "partitions of __consumer_offsets",
         low=1,
     )
-    offset_metadata_max_bytes: int = _setting(
+    offset_metadata_max_bytes: int = setting(
         "offset.metadata.max.bytes", 4096, "longest metadata of a commit", low=0
     )
-    group_initial_rebalance_delay_ms: int = _setting(
+    group_initial_rebalance_delay_ms: int = setting(
         # 0 where Kafka waits 3 s for more members: embedded groups are small.
         "group.initial.rebalance.delay.ms",
         0,
         "wait of a new group for more members",
         low=0,
     )
-    group_min_session_timeout_ms: int = _setting(
+    group_min_session_timeout_ms: int = setting(
         # 1 s where Kafka has 6: on loopback silence is death much sooner.
         "group.min.session.timeout.ms",
         1_000,
         "smallest session timeout",
         low=1,
     )
-    group_max_session_timeout_ms: int = _setting(
+    group_max_session_timeout_ms: int = setting(
         "group.max.session.timeout.ms", 1_800_000, "largest session timeout", low=1
     )
-    group_max_size: int = _setting(
+    group_max_size: int = setting(
         "group.max.size", 2_147_483_647, "most members of one group", low=1
     )
-    producer_id_expiration_ms: int = _setting(
+    producer_id_expiration_ms: int = setting(
         "producer.id.expiration.ms", 86_400_000, "silence that ends a producer", low=1
     )
 
@@ -194,37 +293,124 @@ class BrokerConfig:
         """A configuration from Kafka's names.
 
         Raises:
-            SettingError: theirs; an unknown name or an impossible value.
+            SettingError: theirs; an unknown name, an impossible value, or two that
+                contradict each other.
         """
-        parsed: BrokerConfig = _parse(cls, settings, cls())
-        return parsed
+        own: dict[str, str | None] = {}
+        overrides = []
+        for name, text in settings.items():
+            listener, found, rest = name.removeprefix("listener.name.").partition(".")
+            if name.startswith("listener.name.") and found and rest in _PER_LISTENER:
+                number(name, text or "", 1)
+                overrides.append((listener.upper(), rest, text or ""))
+            else:
+                own[name] = text
+        return parse(cls(), own, listener_overrides=tuple(overrides))
 
     def __post_init__(self) -> None:
-        if self.log_flush_policy not in FLUSH_POLICIES:
-            raise SettingError(
-                f"log.flush.policy is {self.log_flush_policy!r}; "
-                f"it can be {' or '.join(FLUSH_POLICIES)}"
-            )
         if self.group_min_session_timeout_ms > self.group_max_session_timeout_ms:
             raise SettingError(
                 "group.min.session.timeout.ms is above group.max.session.timeout.ms"
             )
-        host, _ = self.listener
-        if not _is_loopback(host):
+        if 0 < self.queued_max_request_bytes < self.socket_request_max_bytes:
             raise SettingError(
-                f"listeners is {self.listeners!r}: whoever reaches this address could "
-                "read and write everything, because this broker has no SASL yet; "
-                "listen on 127.0.0.1, or use Apache Kafka beyond one machine"
+                f"queued.max.request.bytes is {self.queued_max_request_bytes}; a "
+                "request of socket.request.max.bytes "
+                f"({self.socket_request_max_bytes}) would never fit"
             )
+        self._check_listeners()
+        self._check_sasl()
+        self.quota_limits  # noqa: B018 - raises where an override is wrong
+
+    def _check_listeners(self) -> None:
+        listeners = self.bound_listeners
+        names = {each.name for each in listeners}
+        for name in (*parse_advertised(self.advertised_listeners), *self._overridden):
+            if name not in names:
+                raise SettingError(
+                    f"there is no listener {name}; "
+                    f"listeners has {', '.join(sorted(names))}"
+                )
+        control = self.control_plane_listener_name.upper()
+        if control and control not in names:
+            raise SettingError(
+                f"control.plane.listener.name is {control}; listeners has no such name"
+            )
+        if control and len(names) == 1:
+            raise SettingError(
+                f"control.plane.listener.name is {control}, the only listener; data "
+                "needs another"
+            )
+        for each in listeners:
+            if not each.loopback and not each.sasl:
+                raise SettingError(
+                    f"listeners has {each.host}:{each.port}: whoever reaches it could "
+                    "read and write everything; listen on 127.0.0.1, or make it a "
+                    "SASL_SSL or SASL_PLAINTEXT listener"
+                )
+            if each.tls and not self.ssl_keystore_location:
+                raise SettingError(
+                    f"listener {each.name} needs ssl.keystore.location, a PEM file"
+                )
+        if self.ssl_client_auth != "none" and not self.ssl_truststore_location:
+            raise SettingError(
+                f"ssl.client.auth is {self.ssl_client_auth}; it needs "
+                "ssl.truststore.location"
+            )
+
+    @property
+    def _overridden(self) -> tuple[str, ...]:
+        return tuple(listener for listener, _, _ in self.listener_overrides)
+
+    def _check_sasl(self) -> None:
+        for mechanism in self.mechanisms:
+            if mechanism not in MECHANISMS:
+                raise SettingError(
+                    f"sasl.enabled.mechanisms has {mechanism!r}; it can have "
+                    f"{', '.join(MECHANISMS)}"
+                )
+        for each in self.bound_listeners:
+            if each.sasl and not self.sasl_users_file:
+                raise SettingError(
+                    f"listener {each.name} needs salon.sasl.users.file: who may come in"
+                )
+            open_to_others = each.sasl and not each.tls and not each.loopback
+            if open_to_others and "PLAIN" in self.mechanisms:
+                raise SettingError(
+                    f"PLAIN on {each.name} would send passwords that others can read; "
+                    "use SASL_SSL, or SCRAM alone"
+                )
+
+    @property
+    def mechanisms(self) -> tuple[str, ...]:
+        """SASL mechanisms that are offered."""
+        names = self.sasl_enabled_mechanisms.split(",")
+        return tuple(name.strip() for name in names if name.strip())
+
+    @property
+    def bound_listeners(self) -> tuple[Listener, ...]:
+        """Every address to bind."""
+        return parse_listeners(self.listeners, self.listener_security_protocol_map)
+
+    @property
+    def quota_limits(self) -> QuotaLimits:
+        """How many connections there may be."""
+        listeners: dict[tuple[str, str], int] = {
+            (name, setting): int(text)
+            for name, setting, text in self.listener_overrides
+        }
+        return QuotaLimits(
+            self.max_connections,
+            self.max_connections_per_ip,
+            parse_overrides(self.max_connections_per_ip_overrides),
+            self.max_connection_creation_rate,
+            listeners,
+            self.control_plane_listener_name.upper(),
+        )
 
     @property
     def folder(self) -> Path:
         return Path(self.log_dirs)
-
-    @property
-    def listener(self) -> tuple[str, int]:
-        """Host and port to bind."""
-        return parse_address("listeners", self.listeners)
 
     @property
     def topic_defaults(self) -> TopicConfig:
@@ -238,66 +424,3 @@ class BrokerConfig:
             flush_policy=self.log_flush_policy,
             min_insync_replicas=self.min_insync_replicas,
         )
-
-
-def parse_address(name: str, text: str) -> tuple[str, int]:
-    """``host:port`` or ``PLAINTEXT://host:port`` as a pair.
-
-    Raises:
-        SettingError: theirs; not an address, or a security protocol we lack.
-    """
-    protocol, found, rest = text.rpartition("://")
-    if found and protocol != "PLAINTEXT":
-        raise SettingError(f"{name} asks for {protocol}; this broker has PLAINTEXT")
-    host, colon, port = rest.rpartition(":")
-    if not colon or not port.isdigit() or int(port) > 65535:
-        raise SettingError(f"{name} is {text!r}; it looks like 127.0.0.1:9092")
-    return host.strip("[]") or "127.0.0.1", int(port)
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
-
-
-def _parse(cls: Any, settings: Mapping[str, str | None], base: Any) -> Any:
-    """``base`` with ``settings`` on top: every name known, every value possible."""
-    known = {f.metadata["name"]: f for f in fields(cls)}
-    values = {f.name: getattr(base, f.name) for f in fields(cls)}
-    for name, text in settings.items():
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"; did you mean {near[0]}?" if near else ""
-            raise SettingError(f"unknown setting {name!r}{hint}")
-        if text is not None:
-            values[known[name].name] = _convert(known[name], name, text)
-    config = cls(**values)
-    if isinstance(config, TopicConfig):
-        _check_choice("flush.policy", config.flush_policy, FLUSH_POLICIES)
-        policies = ("delete", "compact", "compact,delete", "delete,compact")
-        _check_choice("cleanup.policy", config.cleanup_policy, policies)
-    return config
-
-
-def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
-    if value not in choices:
-        raise SettingError(f"{name} is {value!r}; it can be {', '.join(choices)}")
-
-
-def _convert(known: Any, name: str, text: str) -> Any:
-    if known.type in (bool, "bool"):
-        if text.lower() not in ("true", "false"):
-            raise SettingError(f"{name} is {text!r}; it can be true or false")
-        return text.lower() == "true"
-    if known.type in (int, "int"):
-        try:
-            number = int(text)
-        except ValueError:
-            raise SettingError(f"{name} is {text!r}; it takes a whole number") from None
-        low = known.metadata["low"]
-        if low is not None and number < low:
-            raise SettingError(f"{name} is {number}; its smallest value is {low}")
-        return number
-    return text

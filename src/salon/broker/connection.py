@@ -9,7 +9,9 @@ Reading goes through a scratch buffer that all connections of a processor share,
 a connection that is idle should cost no buffer. A frame that is whole in the scratch
 buffer is copied out (one small copy); a larger one gets a buffer of its own that the
 socket then fills directly. That buffer grows as bytes arrive: a length of 100 MB is
-checked against ``socket.request.max.bytes`` but not believed.
+checked against ``socket.request.max.bytes`` but not believed. Where
+``queued.max.request.bytes`` is set it is first taken from the memory pool; if nothing
+is left there the connection waits, with at most one scratch buffer read.
 
 Muting does not stop the transport at once, which would cost two system calls for every
 request. It is stopped when bytes arrive while muted: at most one scratch buffer of a
@@ -22,7 +24,10 @@ import struct
 from collections.abc import Sequence
 from typing import Protocol, cast
 
+from salon.broker.authenticator import Authenticator
 from salon.broker.channel import Buffer
+from salon.broker.endpoint import Endpoint
+from salon.broker.memory_pool import MemoryPool
 
 _LENGTH = struct.Struct(">i")
 _FIRST_ALLOCATION = 1_114_112
@@ -36,7 +41,7 @@ class ConnectionOwner(Protocol):
     """What a connection needs of its processor."""
 
     scratch: memoryview
-    request_max_bytes: int
+    endpoint: Endpoint
 
     @property
     def stopped(self) -> bool: ...
@@ -66,7 +71,12 @@ class Connection(asyncio.BufferedProtocol):
         self.host = host
         self.muted = False
         self.closed = False
+        self.last_active_ns = 0
+        self.authenticator: Authenticator | None = None
         self._owner = owner
+        self._request_max_bytes = owner.endpoint.request_max_bytes
+        self._memory = owner.endpoint.memory
+        self._starved = False
         self._transport: asyncio.Transport | None = None
         self._paused = False
         self._writing = False
@@ -75,14 +85,21 @@ class Connection(asyncio.BufferedProtocol):
         self._frame_size = 0
         self._have = 0
 
+    @property
+    def begun(self) -> bool:
+        """Whether there is a transport (a TLS handshake comes before it)."""
+        return self._transport is not None
+
     # --- reading ---
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
         sock = transport.get_extra_info("socket")
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        # With a high-water mark of 0, "not paused" means "all of it is sent".
-        self._transport.set_write_buffer_limits(high=0)
+        # With a high-water mark of 0, "not paused" means "all of it is sent". TLS
+        # compares with >=, so there 0 would mean "always paused".
+        high = 1 if self._owner.endpoint.tls is not None else 0
+        self._transport.set_write_buffer_limits(high=high, low=0)
         self._owner.connected(self)
         if self._owner.stopped:
             self._pause()
@@ -114,11 +131,14 @@ class Connection(asyncio.BufferedProtocol):
             self._pending = bytearray(data)
             return
         size = _LENGTH.unpack_from(data)[0]
-        if not 0 < size <= self._owner.request_max_bytes:
-            limit = self._owner.request_max_bytes
+        if not 0 < size <= self._request_max_bytes:
+            limit = self._request_max_bytes
             self._owner.reject(
                 self, f"a frame of {size} bytes (socket.request.max.bytes={limit})"
             )
+            return
+        if self._memory is not None and not self._memory.try_allocate(size):
+            self._wait_for_memory(self._memory, data)
             return
         stop = _LENGTH.size + size
         if len(data) >= stop:
@@ -132,6 +152,16 @@ class Connection(asyncio.BufferedProtocol):
         self._frame = frame
         self._frame_size = size
         self._grow(frame)
+
+    def _wait_for_memory(self, memory: MemoryPool, data: memoryview) -> None:
+        self._pending = bytearray(data)
+        self._starved = True
+        self._pause()
+        memory.when_available(self._memory_came)
+
+    def _memory_came(self) -> None:
+        self._starved = False
+        self.resume()
 
     def _fill(self, frame: bytearray) -> None:
         """Bytes went straight into the frame."""
@@ -174,7 +204,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def _busy(self) -> bool:
         """There is a reason not to read."""
-        return self.muted or self.closed or self._owner.stopped
+        return self.muted or self.closed or self._starved or self._owner.stopped
 
     def stop(self) -> None:
         """The request queue is full: read nothing."""
@@ -227,5 +257,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._pending = bytearray()
+        if self._frame is not None and self._memory is not None:
+            self._memory.release(self._frame_size)
         self._frame = None
         self._owner.disconnected(self)

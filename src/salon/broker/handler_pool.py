@@ -6,7 +6,10 @@ topic, say) returns a coroutine and occupies its handler until that is done, its
 blocking parts running in the executor. When all handlers are occupied the queue fills,
 and the processors stop reading: the same chain of pressure as with threads.
 
-A turn is bounded, so that sockets, timers and other queues get theirs.
+A turn is bounded, so that sockets, timers and other queues get theirs. The control
+plane has a pool of its own (one handler, a queue of 20), and the data plane's turn serves
+that queue before each of its requests: on a shared loop two queues alone would not keep
+one from waiting for the other.
 """
 
 import asyncio
@@ -34,18 +37,31 @@ class HandlerPool:
         size: ``num.io.threads``.
         handle: what to do with a request; a coroutine when it has to wait.
         metrics: of the broker.
+        prefix: of the metrics' names (``ControlPlane``).
+        before: the pool whose requests go first.
     """
 
-    def __init__(self, size: int, handle: Handle, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        size: int,
+        handle: Handle,
+        metrics: Metrics,
+        *,
+        prefix: str = "",
+        before: "HandlerPool | None" = None,
+    ) -> None:
         self.size = size
         self._handle = handle
         self._idle = size
+        self._before = before
         self._loop = asyncio.get_running_loop()
         self._channel: RequestChannel | None = None
         self._scheduled = False
         self._paused = False
         self._tasks: set[asyncio.Task[None]] = set()
-        metrics.gauge("RequestHandlerAvgIdlePercent", lambda: self._idle / self.size)
+        metrics.gauge(
+            f"{prefix}RequestHandlerAvgIdlePercent", lambda: self._idle / self.size
+        )
 
     def serve(self, channel: RequestChannel) -> None:
         """Take requests from ``channel`` from now on."""
@@ -66,6 +82,11 @@ class HandlerPool:
         self._paused = False
         self.wake()
 
+    @property
+    def busy(self) -> int:
+        """Handlers that are occupied."""
+        return self.size - self._idle
+
     async def drain(self) -> None:
         """Wait for the handlers that are occupied."""
         while self._tasks:
@@ -78,6 +99,8 @@ class HandlerPool:
             return
         deadline = perf_counter_ns() + _TURN_NS
         for _ in range(_TURN_REQUESTS):
+            if self._before is not None:
+                self._before.serve_one()
             if self._idle == 0:
                 return  # woken by the handler that becomes free
             request = channel.get()
@@ -88,6 +111,14 @@ class HandlerPool:
                 break
         if len(channel):
             self.wake()
+
+    def serve_one(self) -> None:
+        """Handle one request now, if one waits and a handler is free."""
+        if self._channel is None or self._paused or not self._idle:
+            return
+        request = self._channel.get()
+        if request is not None:
+            self._run(request)
 
     def _run(self, request: Request) -> None:
         request.dequeued_ns = perf_counter_ns()

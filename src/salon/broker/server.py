@@ -14,22 +14,20 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self
 
-from salon.broker.acceptor import Acceptor
 from salon.broker.admin import Admin
-from salon.broker.channel import Request, RequestChannel
-from salon.broker.config import BrokerConfig, parse_address
+from salon.broker.channel import Request
+from salon.broker.config import BrokerConfig
 from salon.broker.groups.coordinator import GroupCoordinator
 from salon.broker.groups.offsets import Offsets
-from salon.broker.handler_pool import HandlerPool
 from salon.broker.handlers.context import Context
 from salon.broker.handlers.table import Apis
 from salon.broker.log.folder import DataFolder
 from salon.broker.log.manager import LogManager
 from salon.broker.metrics import Metrics
-from salon.broker.processor import Processor
 from salon.broker.protocol import cold
 from salon.broker.purgatory import Purgatory
 from salon.broker.replicas import ReplicaManager
+from salon.broker.socket_server import SocketServer
 from salon.broker.timer import Bucket, Timer
 from salon.broker.topics import OFFSETS_TOPIC, Topics
 from salon.clock import Clock, SystemClock
@@ -185,47 +183,26 @@ class Broker:
                 self.replicas.add(topic, index, opened)
 
     def _listen(self) -> None:
-        config = self.config
-        self._pool = HandlerPool(config.num_io_threads, self._handle, self.metrics)
-        self.channel = RequestChannel(config.queued_max_requests, self._pool.wake)
-        self.metrics.gauge("RequestQueueSize", lambda: len(self.channel))
-        self.processors = [
-            Processor(
-                number, self.channel, config.socket_request_max_bytes, self.metrics
+        self.admin = Admin(self.topics, self._logs, self.replicas, self._executor)
+        self._apis = Apis(
+            Context(
+                self.config,
+                self._folder.cluster_id,
+                self.topics,
+                self.admin,
+                self.replicas,
+                self.groups,
+                self.metrics,
             )
-            for number in range(config.num_network_threads)
-        ]
-        host, port = config.listener
-        self._acceptor = Acceptor(
-            host,
-            port,
-            self.processors,
-            backlog=config.socket_listen_backlog_size,
-            send_buffer_bytes=config.socket_send_buffer_bytes,
-            receive_buffer_bytes=config.socket_receive_buffer_bytes,
         )
-        self.host, self.port = self._acceptor.host, self._acceptor.port
-        told_host, told_port = self.host, self.port
-        if config.advertised_listeners:
-            told_host, told_port = parse_address(
-                "advertised.listeners", config.advertised_listeners
-            )
-        admin = Admin(self.topics, self._logs, self.replicas, self._executor)
-        context = Context(
-            config,
-            self._folder.cluster_id,
-            told_host,
-            told_port or self.port,
-            self.topics,
-            admin,
-            self.replicas,
-            self.groups,
-            self.metrics,
-        )
-        self.admin = admin
-        self._apis = Apis(context)
-        self._pool.serve(self.channel)
-        self._acceptor.start()
+        self.network = SocketServer(self.config, self._handle, self.metrics)
+        self.host, self.port = self.network.main.host, self.network.main.port
+        self.network.start()
+
+    @property
+    def ports(self) -> dict[str, int]:
+        """Bound port of every listener, by name."""
+        return {name: each.port for name, each in self.network.acceptors.items()}
 
     def _handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
         return self._apis.handle(request)
@@ -270,15 +247,13 @@ class Broker:
         self._closed = True
         for task in self._tasks:
             task.cancel()
-        self._acceptor.close()
-        self._pool.pause()
-        await self._pool.drain()
+        await self.network.stop_handling()
         await self.replicas.flush_all()
         await asyncio.sleep(0)  # acknowledgements that the last flush made possible
         for purgatory in self.purgatories.values():
             purgatory.close()
         self._timer.close()
-        await asyncio.gather(*(p.close(_CLOSE_GRACE_S) for p in self.processors))
+        await self.network.close(_CLOSE_GRACE_S)
         await asyncio.sleep(0)
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(self._executor, self._close_files)

@@ -92,7 +92,12 @@ async def _serve(config: BrokerConfig, ready_json: bool, parent_watch: bool) -> 
         loop.add_signal_handler(number, stop.set)
     async with Broker.open(config) as broker:
         if ready_json:
-            ready = {"ready": True, "host": broker.host, "port": broker.port}
+            ready = {
+                "ready": True,
+                "host": broker.host,
+                "port": broker.port,
+                "listeners": broker.ports,
+            }
             print(json.dumps(ready), flush=True)
         else:
             print(f"salon broker: {broker.host}:{broker.port}", file=sys.stderr)

@@ -16,7 +16,14 @@ from kio.static.constants import EntityType
 
 from salon.broker.errors import Code, ProtocolError
 from salon.broker.protocol import api_versions, cold, fetch, metadata, produce
-from salon.broker.protocol.versions import API_VERSIONS, APIS, FETCH, METADATA, PRODUCE
+from salon.broker.protocol.versions import (
+    ALL,
+    API_VERSIONS,
+    APIS,
+    FETCH,
+    METADATA,
+    PRODUCE,
+)
 
 names = st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=300)
 int16 = st.integers(-(2**15), 2**15 - 1)
@@ -357,7 +364,7 @@ def test_a_metadata_response_is_read_by_kio(
 @pytest.mark.parametrize("version", range(5))
 def test_the_api_versions_response_is_read_by_kio(version: int):
     m = kio_module(API_VERSIONS, version, "response")
-    entity = kio_entity(m.ApiVersionsResponse, api_versions.encode(version))
+    entity = kio_entity(m.ApiVersionsResponse, api_versions.encode(version, ALL))
     ranges = {a.api_key: (a.min_version, a.max_version) for a in entity.api_keys}
 
     assert entity.error_code == ErrorCode.none
@@ -367,7 +374,7 @@ def test_the_api_versions_response_is_read_by_kio(version: int):
 
 def test_an_unknown_version_of_api_versions_is_answered_in_the_oldest_form():
     m = kio_module(API_VERSIONS, 0, "response")
-    entity = kio_entity(m.ApiVersionsResponse, api_versions.encode(99))
+    entity = kio_entity(m.ApiVersionsResponse, api_versions.encode(99, ALL))
 
     assert entity.error_code == ErrorCode.unsupported_version
     assert {a.api_key for a in entity.api_keys} == set(APIS)

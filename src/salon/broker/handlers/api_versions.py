@@ -12,5 +12,5 @@ _encoded = cache(api_versions.encode)
 
 
 def handle(context: Context, request: Request) -> None:
-    """Answer from a cache: the table never changes while a broker runs."""
-    request.respond(_encoded(request.header.api_version))
+    """Answer from a cache: what a listener serves never changes."""
+    request.respond(_encoded(request.header.api_version, request.owner.endpoint.apis))

@@ -12,12 +12,10 @@ from salon.broker.topics import Topics
 
 @dataclass
 class Context:
-    """Parts of the broker, and the address that clients are told."""
+    """Parts of the broker."""
 
     config: BrokerConfig
     cluster_id: str
-    host: str
-    port: int
     topics: Topics
     admin: Admin
     replicas: ReplicaManager

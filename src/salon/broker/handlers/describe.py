@@ -89,8 +89,8 @@ def describe_cluster(context: Context, request: Request) -> None:
     broker = make(
         schema.DescribeClusterBroker,
         broker_id=node,
-        host=context.host,
-        port=context.port,
+        host=request.told[0],
+        port=request.told[1],
         rack=None,
         is_fenced=False,
     )

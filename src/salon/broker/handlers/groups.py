@@ -51,8 +51,8 @@ def _find_coordinator(context: Context, request: Request, code: Code) -> None:
     found = code is Code.NONE
     where: dict[str, Any] = {
         "node_id": context.config.broker_id if found else -1,
-        "host": context.host if found else "",
-        "port": context.port if found else -1,
+        "host": request.told[0] if found else "",
+        "port": request.told[1] if found else -1,
         "error_code": code,
         "error_message": None if found else code.name,
     }

@@ -32,7 +32,7 @@ class Metadata:
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._cache: dict[tuple[int, bytes], bytearray] = {}
+        self._cache: dict[tuple[int, bytes, tuple[str, int]], bytearray] = {}
         self._cache_epoch = -1
 
     def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
@@ -40,7 +40,7 @@ class Metadata:
         if self._cache_epoch != self._context.topics.epoch:
             self._cache.clear()
             self._cache_epoch = self._context.topics.epoch
-        key = (header.api_version, bytes(request.frame[header.body :]))
+        key = (header.api_version, bytes(request.frame[header.body :]), request.told)
         cached = self._cache.get(key)
         if cached is not None:
             request.respond(cached)
@@ -49,7 +49,7 @@ class Metadata:
         missing = self._missing(asked)
         if missing:
             return self._create_and_answer(request, asked, missing)
-        answer = self._encode(asked, header.api_version, {})
+        answer = self._encode(asked, request, {})
         if len(self._cache) < _CACHED_ANSWERS:
             self._cache[key] = answer
         request.respond(answer)
@@ -75,10 +75,10 @@ class Metadata:
                 await self._context.admin.ensure(name, partitions)
             except ApiError as error:
                 failed[name] = error.code
-        request.respond(self._encode(asked, request.header.api_version, failed))
+        request.respond(self._encode(asked, request, failed))
 
     def _encode(
-        self, asked: metadata.MetadataRequest, version: int, failed: dict[str, Code]
+        self, asked: metadata.MetadataRequest, request: Request, failed: dict[str, Code]
     ) -> bytearray:
         context = self._context
         if asked.topics is None:
@@ -86,7 +86,8 @@ class Metadata:
         else:
             topics = [self._look_up(*each, failed) for each in asked.topics]
         node = context.config.broker_id
-        brokers = [BrokerEndpoint(node, context.host, context.port)]
+        brokers = [BrokerEndpoint(node, *request.told)]
+        version = request.header.api_version
         return metadata.encode(brokers, context.cluster_id, node, topics, version)
 
     def _look_up(

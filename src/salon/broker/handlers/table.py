@@ -17,6 +17,7 @@ from salon.broker.handlers import (
     offsets,
     produce,
     producers,
+    sasl,
     topics,
 )
 from salon.broker.handlers.context import Context
@@ -38,6 +39,8 @@ HANDLERS: dict[int, Handler] = {
     versions.SYNC_GROUP: groups.sync_group,
     versions.DESCRIBE_GROUPS: groups.describe_groups,
     versions.LIST_GROUPS: groups.list_groups,
+    versions.SASL_HANDSHAKE: sasl.not_now,
+    versions.SASL_AUTHENTICATE: sasl.not_now,
     versions.API_VERSIONS: api_versions.handle,
     versions.CREATE_TOPICS: topics.create_topics,
     versions.DELETE_TOPICS: topics.delete_topics,

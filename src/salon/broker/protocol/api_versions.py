@@ -5,14 +5,15 @@ from salon.broker.protocol.primitives import Writer
 from salon.broker.protocol.versions import ADVERTISED_LOWEST, API_VERSIONS, APIS
 
 
-def encode(version: int) -> bytes:
-    """The response body; an unknown ``version`` gets error 35 in the form of v0."""
+def encode(version: int, apis: frozenset[int]) -> bytes:
+    """The response body for a listener that serves ``apis``; an unknown ``version`` gets error 35 in the form of v0."""
     known = version <= APIS[API_VERSIONS].highest
     version = version if known else 0
     w = Writer(compact=version >= 3)
     w.int16(Code.NONE if known else Code.UNSUPPORTED_VERSION)
-    w.array(len(APIS))
-    for key, api in APIS.items():
+    w.array(len(apis))
+    for key in sorted(apis):
+        api = APIS[key]
         w.int16(key)
         w.int16(ADVERTISED_LOWEST.get(key, api.lowest))
         w.int16(api.highest)

@@ -30,7 +30,7 @@ _HAND_MADE = {
     versions.METADATA,
     versions.API_VERSIONS,
 }
-_ZERO = timedelta(0)
+ZERO = timedelta(0)
 
 
 def module(key: int, version: int, kind: str) -> ModuleType:
@@ -80,7 +80,7 @@ def make(cls: Any, **values: Any) -> Any:
         if name in known:
             kept[name] = tuple(value) if isinstance(value, list) else value
     if "throttle_time" in known and "throttle_time" not in kept:
-        kept["throttle_time"] = _ZERO
+        kept["throttle_time"] = ZERO
     return cls(**kept)
 
 

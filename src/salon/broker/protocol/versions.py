@@ -22,12 +22,14 @@ LEAVE_GROUP = 13
 SYNC_GROUP = 14
 DESCRIBE_GROUPS = 15
 LIST_GROUPS = 16
+SASL_HANDSHAKE = 17
 API_VERSIONS = 18
 CREATE_TOPICS = 19
 DELETE_TOPICS = 20
 INIT_PRODUCER_ID = 22
 OFFSET_FOR_LEADER_EPOCH = 23
 DESCRIBE_CONFIGS = 32
+SASL_AUTHENTICATE = 36
 CREATE_PARTITIONS = 37
 DELETE_GROUPS = 42
 DESCRIBE_CLUSTER = 60
@@ -56,16 +58,40 @@ APIS: dict[int, Api] = {
     SYNC_GROUP: Api("SyncGroup", 0, 5, 4),
     DESCRIBE_GROUPS: Api("DescribeGroups", 0, 6, 5),
     LIST_GROUPS: Api("ListGroups", 0, 5, 3),
+    SASL_HANDSHAKE: Api("SaslHandshake", 0, 1, 99),
     API_VERSIONS: Api("ApiVersions", 0, 4, 3),
     CREATE_TOPICS: Api("CreateTopics", 2, 7, 5),
     DELETE_TOPICS: Api("DeleteTopics", 1, 6, 4),
     INIT_PRODUCER_ID: Api("InitProducerId", 0, 5, 2),
     OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 2, 4, 4),
     DESCRIBE_CONFIGS: Api("DescribeConfigs", 1, 4, 4),
+    SASL_AUTHENTICATE: Api("SaslAuthenticate", 0, 2, 2),
     CREATE_PARTITIONS: Api("CreatePartitions", 0, 3, 2),
     DELETE_GROUPS: Api("DeleteGroups", 0, 2, 2),
     DESCRIBE_CLUSTER: Api("DescribeCluster", 0, 2, 0),
 }
+
+ALL = frozenset(APIS)
+
+CONTROL = frozenset(
+    {
+        METADATA,
+        SASL_HANDSHAKE,
+        API_VERSIONS,
+        CREATE_TOPICS,
+        DELETE_TOPICS,
+        CREATE_PARTITIONS,
+        DESCRIBE_CONFIGS,
+        SASL_AUTHENTICATE,
+        DESCRIBE_CLUSTER,
+        FIND_COORDINATOR,
+        LIST_GROUPS,
+        DESCRIBE_GROUPS,
+        DELETE_GROUPS,
+    }
+)
+"""What the control listener serves: short calls of admins, and questions about health.
+Data would make it as slow as the listener that it is there to be faster than."""
 
 ADVERTISED_LOWEST = {PRODUCE: 0}
 """Advertised lower than served: librdkafka before 2.11.1 turns compression off when

@@ -1,0 +1,186 @@
+"""The network side: listeners, their processors, and the two planes behind them.
+
+(``SocketServer``; KIP-291.) The *data plane* serves all listeners but one: processors
+for each, one request queue of ``queued.max.requests``, ``num.io.threads`` handlers. The
+*control plane* serves the listener named by ``control.plane.listener.name``, if there is
+one: its own acceptor, one processor, a queue of 20, one handler. When the data queue is
+full and its processors have stopped reading, an admin still gets an answer. KIP-291 told
+the planes apart by who dials which port; here the control listener also refuses Produce
+and Fetch, so that nobody makes it slow.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+from salon.broker.acceptor import Acceptor
+from salon.broker.authenticator import Credentials
+from salon.broker.channel import Request, RequestChannel
+from salon.broker.config import BrokerConfig
+from salon.broker.endpoint import Endpoint
+from salon.broker.handler_pool import HandlerPool
+from salon.broker.listeners import Listener, parse_advertised
+from salon.broker.memory_pool import MemoryPool
+from salon.broker.metrics import Metrics
+from salon.broker.processor import Processor
+from salon.broker.protocol import versions
+from salon.broker.quotas import ConnectionQuotas
+from salon.broker.sasl import Users
+from salon.broker.tls import server_context
+
+log = logging.getLogger(__name__)
+
+CONTROL_QUEUE = 20
+"""Kafka's fixed size of the control plane's request queue."""
+
+Handle = Callable[[Request], Coroutine[Any, Any, None] | None]
+
+
+class Plane:
+    """A request queue, the handlers behind it and the processors before it."""
+
+    def __init__(
+        self,
+        handlers: int,
+        queue: int,
+        handle: Handle,
+        metrics: Metrics,
+        prefix: str = "",
+        before: HandlerPool | None = None,
+    ) -> None:
+        self.pool = HandlerPool(handlers, handle, metrics, prefix=prefix, before=before)
+        self.channel = RequestChannel(queue, self.pool.wake)
+        self.processors: list[Processor] = []
+        metrics.gauge(f"{prefix}RequestQueueSize", lambda: len(self.channel))
+
+
+class SocketServer:
+    """Everything between the sockets and ``handle``.
+
+    Args:
+        config: of the broker.
+        handle: what to do with a request.
+        metrics: of the broker.
+
+    Raises:
+        SettingError: theirs; an address, a key store or a users' file.
+    """
+
+    def __init__(self, config: BrokerConfig, handle: Handle, metrics: Metrics) -> None:
+        self._config = config
+        self._metrics = metrics
+        self._loop = asyncio.get_running_loop()
+        self.quotas = ConnectionQuotas(
+            config.quota_limits, self._loop.time, self._close_oldest
+        )
+        self._memory = self._memory_pool()
+        self._users: Users | None = None
+        control_name = config.control_plane_listener_name.upper()
+        self.control = Plane(1, CONTROL_QUEUE, handle, metrics, "ControlPlane")
+        self.data = Plane(
+            config.num_io_threads,
+            config.queued_max_requests,
+            handle,
+            metrics,
+            before=self.control.pool if control_name else None,
+        )
+        self.acceptors: dict[str, Acceptor] = {}
+        metrics.gauge("connection-count", lambda: self.quotas.total)
+        try:
+            for listener in config.bound_listeners:
+                self._listen(listener, control=listener.name == control_name)
+        except BaseException:
+            self.close_acceptors()
+            raise
+
+    def _memory_pool(self) -> MemoryPool | None:
+        if self._config.queued_max_request_bytes <= 0:
+            return None
+        pool = MemoryPool(self._config.queued_max_request_bytes)
+        self._metrics.gauge("MemoryPoolAvailable", lambda: pool.available)
+        self._metrics.gauge("MemoryPoolUsed", lambda: pool.used)
+        return pool
+
+    def _listen(self, listener: Listener, *, control: bool) -> None:
+        config = self._config
+        plane = self.control if control else self.data
+        endpoint = Endpoint(
+            listener,
+            versions.CONTROL if control else versions.ALL,
+            config.socket_request_max_bytes,
+            config.connections_max_idle_ms,
+            self.quotas,
+            None if control else self._memory,
+            self._credentials() if listener.sasl else None,
+            config.connection_failed_authentication_delay_ms,
+            server_context(config) if listener.tls else None,
+        )
+        first = len(self.data.processors) + len(self.control.processors)
+        processors = [
+            Processor(number, endpoint, plane.channel, self._metrics)
+            for number in range(
+                first, first + (1 if control else config.num_network_threads)
+            )
+        ]
+        plane.processors += processors
+        acceptor = Acceptor(
+            endpoint,
+            processors,
+            backlog=config.socket_listen_backlog_size,
+            send_buffer_bytes=config.socket_send_buffer_bytes,
+            receive_buffer_bytes=config.socket_receive_buffer_bytes,
+        )
+        self.acceptors[listener.name] = acceptor
+        told = parse_advertised(config.advertised_listeners).get(listener.name)
+        host, port = told or (acceptor.host, acceptor.port)
+        endpoint.told = (host, port or acceptor.port)
+
+    def _credentials(self) -> Credentials:
+        if self._users is None:
+            self._users = Users.load(Path(self._config.sasl_users_file))
+        return Credentials(self._users, self._config.mechanisms)
+
+    def _close_oldest(self) -> None:
+        """The control listener went over ``max.connections``: make room for it."""
+        found = [each.oldest for each in self.data.processors]
+        oldest = min(filter(None, found), key=lambda c: c.last_active_ns, default=None)
+        if oldest is not None:
+            log.warning("%s closed: max.connections is reached", oldest.id)
+            oldest.close()
+
+    @property
+    def main(self) -> Acceptor:
+        """The first listener for data."""
+        control = self._config.control_plane_listener_name.upper()
+        return next(a for name, a in self.acceptors.items() if name != control)
+
+    @property
+    def control_acceptor(self) -> Acceptor | None:
+        """The control listener, if there is one."""
+        return self.acceptors.get(self._config.control_plane_listener_name.upper())
+
+    def start(self) -> None:
+        """Serve."""
+        for plane in (self.control, self.data):
+            plane.pool.serve(plane.channel)
+        for acceptor in self.acceptors.values():
+            acceptor.start()
+
+    def close_acceptors(self) -> None:
+        """Free the ports."""
+        for acceptor in self.acceptors.values():
+            acceptor.close()
+
+    async def stop_handling(self) -> None:
+        """Take nothing new and wait for what is being handled."""
+        self.close_acceptors()
+        for plane in (self.control, self.data):
+            plane.pool.pause()
+            await plane.pool.drain()
+
+    async def close(self, grace_s: float) -> None:
+        """Send what is ready and hang up."""
+        processors = self.data.processors + self.control.processors
+        await asyncio.gather(*(each.close(grace_s) for each in processors))
