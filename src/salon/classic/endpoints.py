@@ -1,12 +1,11 @@
 """The guest pages over HTTP, and S0's push from an HTTP handler into a topic."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Protocol
 
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse, RedirectResponse, Response
 
-from salon.classic.application import Classic
 from salon.classic.messages import CONTENT_CHARS, MessageType
 
 PAGES = Path(__file__).parent / "pages"
@@ -22,7 +21,15 @@ _TYPES = {
 _ASK_AGAIN = {"cache-control": "no-cache"}
 
 
-def router(classic: Classic, lib_dir: Path, *, pages: Path = PAGES) -> APIRouter:
+class Announces(Protocol):
+    """An application that takes a push from outside."""
+
+    def announce(
+        self, kind: MessageType, content: str | None, sender: str | None
+    ) -> int: ...
+
+
+def router(classic: Announces, lib_dir: Path, *, pages: Path = PAGES) -> APIRouter:
     """``/classic/``, its files, and ``/testSendMessage``.
 
     Args:

@@ -51,7 +51,12 @@ from salon.messaging.channel import Channel, ChannelFactory, Timer, TimerHandle
 from salon.messaging.dispatch import Dispatcher, Reply
 from salon.messaging.events import SessionEvents, tell
 from salon.messaging.pipeline import Pipeline
-from salon.messaging.principal import Authenticator
+from salon.messaging.principal import (
+    Authenticator,
+    Credentials,
+    HeaderAuthenticator,
+    Principal,
+)
 from salon.messaging.refusal import Fatal
 from salon.messaging.sessions import Session
 from salon.messaging.template import JSON, MessagingTemplate
@@ -121,7 +126,7 @@ class BridgeSettings:
 class BridgeServices:
     """What all connections share."""
 
-    authenticator: Authenticator
+    authenticator: Authenticator | HeaderAuthenticator
     dispatcher: Dispatcher
     users: UserRegistry
     template: MessagingTemplate
@@ -252,9 +257,7 @@ class StompBridge:
         if channel is None:
             return
         try:
-            principal = await services.authenticator.authenticate(
-                channel.handshake, event.login, event.passcode
-            )
+            principal = await self._who(channel, event)
         except Exception as error:
             later = not isinstance(error, Refusal) or error.retry_after is not None
             self._refuse_by_error(error, None, TRY_LATER if later else POLICY)
@@ -270,6 +273,15 @@ class StompBridge:
         channel.send(self._stomp.connected(session.id, principal.id, services.server))
         self._cancel_deadline()
         self._start_heart_beats()
+
+    async def _who(self, channel: Channel, event: events.Connect) -> Principal:
+        authenticator = self._services.authenticator
+        if isinstance(authenticator, HeaderAuthenticator):
+            said = Credentials(event.login, event.passcode, event.headers)
+            return await authenticator.identify(channel.handshake, said)
+        return await authenticator.authenticate(
+            channel.handshake, event.login, event.passcode
+        )
 
     async def _send(self, session: Session, event: events.Send | events.Commit) -> None:
         dispatcher = self._services.dispatcher

@@ -1,9 +1,10 @@
 """Who speaks: the principal of a session, and the port that finds it out."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from salon.messaging.channel import Handshake
+from salon.stomp import frames
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +22,33 @@ class Principal:
     name: str
     roles: frozenset[str]
     login: str
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """What a CONNECT frame says about who sends it.
+
+    Attributes:
+        headers: all headers of the frame. Anybody can write anything there.
+    """
+
+    login: str | None
+    passcode: str | None
+    headers: frames.Headers = ()
+
+
+@runtime_checkable
+class HeaderAuthenticator(Protocol):
+    """Decides by the headers of the CONNECT frame; see ``Authenticator``."""
+
+    async def identify(
+        self, handshake: Handshake, credentials: Credentials
+    ) -> Principal:
+        """The principal of a CONNECT frame.
+
+        Raises:
+            Refusal: theirs; ``unauthorised`` and the like.
+        """
 
 
 class Authenticator(Protocol):

@@ -16,9 +16,16 @@ Members = dict[Subscription, None]
 
 
 class SubscriptionRegistry:
-    """Destinations → groups → subscriptions."""
+    """Destinations → groups → subscriptions.
 
-    def __init__(self) -> None:
+    Args:
+        literal_users: whether ``/user/…`` is a topic as well, as where Spring's simple
+            broker also has the prefix ``/user``: what is sent to the user and what is
+            sent to that very destination both arrive, each once.
+    """
+
+    def __init__(self, *, literal_users: bool = False) -> None:
+        self._literal_users = literal_users
         self._topics: dict[str, dict[Group, Members]] = {}
 
     def add(
@@ -36,7 +43,7 @@ class SubscriptionRegistry:
         queue = within(USER, destination)
         if queue is not None:
             session.queues[queue] = (*session.queues.get(queue, ()), subscription)
-        else:
+        if queue is None or self._literal_users:
             groups = self._topics.setdefault(destination, {})
             groups.setdefault(subscription.group, {})[subscription] = None
         return subscription
@@ -53,8 +60,7 @@ class SubscriptionRegistry:
                 session.queues[queue] = rest
             else:
                 del session.queues[queue]
-        else:
-            self._forget(subscription)
+        self._forget(subscription)
         return subscription
 
     def remove_all(self, session: Session) -> None:
@@ -65,7 +71,7 @@ class SubscriptionRegistry:
     def _forget(self, subscription: Subscription) -> None:
         groups = self._topics.get(subscription.destination)
         if groups is None:
-            return  # a subscription to /app, which is answered once and not kept
+            return  # to /app, which is answered once, or to a user's own: not kept here
         members = groups.get(subscription.group)
         if members is not None:
             members.pop(subscription, None)

@@ -1,0 +1,1 @@
+"""A STOMP client for asyncio: subscribe, send with receipt, come back and resume."""

@@ -1,0 +1,194 @@
+"""An application of controllers on a server of its own, with nothing of the messenger.
+
+What a Spring developer gets from ``@EnableWebSocketMessageBroker``: write controllers
+and grants, and they are served over WebSocket, SockJS and, where a second socket is
+given, plain TCP. ``examples/`` are such applications, and so is ``salon classic``::
+
+    class App(Standalone):
+        controllers = (Chat(),)
+        grants = (may_send("/app/**", "guest"), may_subscribe("/topic/**", "guest"))
+
+    async with App(listen("127.0.0.1", 8080)) as app:
+        app.template.send("/topic/news", b"from outside of any controller")
+        await app.stopped()
+
+Everybody is a guest with a name of their own (CONNECT ``login:Ann``) unless the
+application brings an authenticator.
+"""
+
+import asyncio
+import secrets
+import socket
+from collections.abc import Iterable, Sequence
+from types import TracebackType
+from typing import ClassVar, Self, cast
+
+from fastapi import APIRouter
+
+from salon.clock import SystemClock
+from salon.gateway.auth import SessionAuthenticator
+from salon.gateway.bridge import BridgeServices, BridgeSettings, bridges
+from salon.gateway.connections import RESTART
+from salon.gateway.edge import Edge
+from salon.gateway.guests import Guests
+from salon.gateway.http import create_app
+from salon.gateway.origins import Origins, of_listener
+from salon.gateway.ports import Accounts
+from salon.gateway.server import Server
+from salon.gateway.tcp import TcpServer
+from salon.messaging.dispatch import Dispatcher
+from salon.messaging.events import SessionEvents
+from salon.messaging.grants import Grant, Grants
+from salon.messaging.invocation import Interceptor
+from salon.messaging.principal import Authenticator, HeaderAuthenticator
+from salon.messaging.queues import QueueLimits, Queues
+from salon.messaging.retention import Retain, Retention
+from salon.messaging.subscriptions import SubscriptionRegistry
+from salon.messaging.template import MessagingTemplate
+from salon.messaging.users import UserRegistry
+
+
+class NoAccounts:
+    """Neither accounts nor logins: everybody is a guest."""
+
+    async def find(self, _: str) -> None:
+        return None
+
+
+class Standalone:
+    """One application on one event loop; enter it to serve, leave it to stop.
+
+    A subclass says what it is made of; what needs the template or the registries is
+    made in ``prepare``.
+
+    Args:
+        listening: a socket that listens, for HTTP, WebSocket and SockJS.
+        stomp: another, for STOMP over plain TCP.
+        origins: of pages elsewhere that may connect; its own always may.
+
+    Attributes:
+        template: sends to topics, queues and users.
+        users: who is connected.
+        subscriptions: who listens to what.
+        events: append listeners to hear of sessions.
+    """
+
+    controllers: Sequence[object] = ()
+    grants: Sequence[Grant] = ()
+    advice: Sequence[object] = ()
+    interceptors: Sequence[Interceptor] = ()
+    routers: Sequence[APIRouter] = ()
+    retained: ClassVar[Sequence[Retain]] = ()
+    queue_limits: ClassVar[QueueLimits] = QueueLimits()
+    settings: ClassVar[BridgeSettings] = BridgeSettings()
+    separator: ClassVar[str] = "/"
+    name: ClassVar[str] = "Salon"
+    literal_users: ClassVar[bool] = False
+    """Whether ``/user/…`` is a topic as well (SubscriptionRegistry)."""
+
+    def __init__(
+        self,
+        listening: socket.socket,
+        *,
+        stomp: socket.socket | None = None,
+        origins: Iterable[str] = (),
+    ) -> None:
+        self._listening = listening
+        self._stomp = stomp
+        self._origins = tuple(origins)
+        self._clock = SystemClock()
+        self.users = UserRegistry()
+        self.subscriptions = SubscriptionRegistry(literal_users=self.literal_users)
+        self.events = SessionEvents()
+        self.template = MessagingTemplate(
+            self.subscriptions,
+            self.users,
+            node=secrets.token_hex(2),
+            queues=Queues(self.queue_limits),
+            retention=Retention(*self.retained),
+        )
+        self._server: Server | None = None
+        self._serving: asyncio.Task[None] | None = None
+        self._tcp: TcpServer | None = None
+
+    def prepare(self) -> None:
+        """Make what needs the template; called once, before anybody connects."""
+
+    def authenticator(self) -> Authenticator | HeaderAuthenticator:
+        """Who connects: by default a guest, named by ``login``."""
+        nobody = NoAccounts()
+        accounts = cast("Accounts", nobody)  # Guests only looks names up
+        guests = Guests(accounts, self._clock, self.users.is_live)
+        return SessionAuthenticator(nobody, guests)
+
+    @property
+    def port(self) -> int:
+        return int(self._listening.getsockname()[1])
+
+    @property
+    def url(self) -> str:
+        """Where its pages are."""
+        host = self._listening.getsockname()[0]
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.port}"
+
+    @property
+    def stomp_port(self) -> int | None:
+        """Of plain TCP, where it is offered."""
+        return None if self._stomp is None else int(self._stomp.getsockname()[1])
+
+    async def __aenter__(self) -> Self:
+        self.prepare()
+        host, port = self._listening.getsockname()[:2]
+        dispatcher = Dispatcher(
+            self.controllers,
+            self.subscriptions,
+            self.template,
+            Grants(self.grants),
+            interceptors=self.interceptors,
+            advice=self.advice,
+            separator=self.separator,
+        )
+        services = BridgeServices(
+            self.authenticator(),
+            dispatcher,
+            self.users,
+            self.template,
+            asyncio.get_running_loop(),
+            self._clock,
+            self.events,
+            self.settings,
+            self.name,
+        )
+        edge = Edge(
+            channels=bridges(services),
+            origins=Origins([*of_listener(host, port), *self._origins]),
+            clock=self._clock,
+        )
+        app = create_app(edge, self.routers)
+        self._edge = edge
+        self._server = Server(app, edge, self._listening, drain=2.0)
+        ready = asyncio.Event()
+        self._serving = asyncio.create_task(self._server.serve(ready.set))
+        if self._stomp is not None:
+            self._tcp = TcpServer(edge, self._stomp)
+            await self._tcp.start()
+        await ready.wait()
+        return self
+
+    async def stopped(self) -> None:
+        """Wait until it is stopped (from elsewhere)."""
+        if self._serving is not None:
+            await asyncio.shield(self._serving)
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if self._tcp is not None:
+            self._tcp.stop()
+        await self._edge.connections.close_all(RESTART, "the server restarts")
+        if self._server is not None and self._serving is not None:
+            await self._server.stop()
+            await self._serving
