@@ -213,7 +213,11 @@ export class Person {
     await this.scheme(this.ownScheme ?? "light");
   }
 
+  /** A screenshot as a reader sees it: no ring from the last key. */
   async shot(folder, name) {
+    if ((await this.page.locator("[role=dialog]").count()) === 0) {
+      await this.page.evaluate(() => document.activeElement?.blur());
+    }
     await this.page.waitForTimeout(200);
     await this.page.screenshot({ path: join(folder, `${name}.png`) });
   }
