@@ -185,3 +185,21 @@ def test_bad_requests_get_words(program):
         said = json.loads(answer.content)
         assert said["code"]
         assert said["message"]
+
+
+def test_stomp_over_plain_tcp_where_a_port_is_given(tmp_path):
+    from tests.engines import free_port
+
+    port = free_port()
+    with Program(tmp_path / "data", env={"SALON_STOMP_PORT": str(port)}) as program:
+        ann = first_person(program)
+        with socket.create_connection(("127.0.0.1", port), 10) as tcp:
+            tcp.sendall(
+                b"CONNECT\naccept-version:1.2\nhost:salon\npasscode:%b\n\n\0"
+                % ann.token.encode()
+            )
+            answer = tcp.recv(4096)
+        ann.close()
+
+    assert answer.startswith(b"CONNECTED\nversion:1.2\n")
+    assert b"user-name:%b" % ann.id.encode() in answer

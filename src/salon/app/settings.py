@@ -36,6 +36,9 @@ class Settings(BaseSettings):
         "", description="how people reach it, e.g. https://chat.org"
     )
     origins: str = Field("", description="further allowed origins, comma-separated")
+    stomp_port: int = Field(
+        0, ge=0, le=65535, description="also STOMP over plain TCP on this port; 0: no"
+    )
     proxies: str = Field(
         "", description="trusted proxies, addresses or networks, comma-separated"
     )

@@ -16,6 +16,7 @@ import structlog
 from fastapi import Request
 
 from salon.app.children import Child
+from salon.app.folder import listen
 from salon.app.settings import Settings
 from salon.app.space import Space
 from salon.chat.api import router as chat_router
@@ -43,6 +44,7 @@ from salon.gateway.http import create_app
 from salon.gateway.limits import RateLimit
 from salon.gateway.peers import Peers
 from salon.gateway.server import Server
+from salon.gateway.tcp import TcpServer
 from salon.gateway.timer import TimerWheel
 from salon.imaging.request import MAX_PROMPT
 from salon.media.files import FileMedia
@@ -109,6 +111,7 @@ class Salon:
         self._tasks: list[asyncio.Task[None]] = []
         self._serving: asyncio.Task[None] | None = None
         self._server: Server | None = None
+        self._tcp: TcpServer | None = None
         self._log: KafkaLog | None = None
         self._leases: Leases | None = None
         self._owned = asyncio.Event()
@@ -232,6 +235,8 @@ class Salon:
             body_limits={"/api/v1/worker": 12 << 20},
         )
         self._server = Server(app, edge, listening)
+        if settings.stomp_port:
+            self._tcp = TcpServer(edge, listen(settings.host, settings.stomp_port))
 
         self._owning(event_log, owner)
         inbox_ready = asyncio.Event()
@@ -245,6 +250,8 @@ class Salon:
         self._serving = asyncio.create_task(self._server.serve(accepting.set))
         self._serving.add_done_callback(self._part_ended)
         await self._first(accepting.wait())
+        if self._tcp is not None:
+            await self._tcp.start()
         if settings.pictures:
             self.worker = self._worker(listening)
             await self.worker.start()
@@ -256,6 +263,8 @@ class Salon:
             self._leases.close()  # workers elsewhere wait in long polls
         worker = self.worker
         ending = None if worker is None else asyncio.create_task(worker.stop())
+        if self._tcp is not None:
+            self._tcp.stop()
         if self._server is not None:
             await self._server.stop()
         if self._serving is not None:
