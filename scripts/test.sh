@@ -11,7 +11,7 @@ part "style, types, imports" bash -c '
   ruff check --quiet src tests benchmarks hatch_build.py &&
   mypy --no-error-summary &&
   lint-imports --no-cache >.stamps/imports.txt || { cat .stamps/imports.txt 2>/dev/null; exit 1; }'
-part "the web page" bash -c 'cd web && npm --silent run test'
+part "the web page" bash -c 'cd web && npm --silent run lint && npm --silent run size && npm --silent run test'
 part "units and contracts" python -m pytest -q -n 2 -m "not e2e and not browser and not faults and not kafka" tests
 part "the whole program" python -m pytest -q -m "e2e or browser or faults or kafka" tests
 exit $status

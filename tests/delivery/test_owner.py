@@ -347,3 +347,20 @@ async def test_whatever_is_sent_and_wherever_it_stops_numbers_are_dense(
     ok = [answer for answer in answers if not isinstance(answer, Exception)]
     assert len({(a.event.conversation, a.event.seq) for a in ok}) == len(rows) - 2
     assert all(isinstance(a, Refusal) for a in answers if isinstance(a, Exception))
+
+
+async def test_a_first_sync_names_every_conversation_and_grows_little(
+    salon, monkeypatch
+):
+    from salon.store import history
+
+    monkeypatch.setattr(history, "FIRST_CONVERSATIONS", 2)
+    for n in range(4):
+        here = await salon.chat.group(ANN, f"Group {n}", [BOB], f"g{n}")
+        await said(salon, ANN, here, f"first of {n}", key=f"a{n}")
+        await said(salon, ANN, here, f"last of {n}", key=f"b{n}")
+    _, _, delta = await salon.chat.changes(BOB, None)
+
+    assert [len(s.events) for s in delta.summaries] == [3, 3, 1, 1]
+    assert [s.limited for s in delta.summaries] == [False, False, True, True]
+    assert delta.summaries[3].events[0].body == {"text": "last of 0"}

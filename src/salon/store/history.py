@@ -160,18 +160,18 @@ def _changes(connection: Connection, user: UserId, since: int | None) -> Delta:
         if row.left_seq is not None:
             removed.append(ConversationId(row.id))
             continue
-        if since is None and place >= FIRST_CONVERSATIONS:
-            summaries.append(Summary(_described(connection, row), [], limited=True))
-            continue
+        # of the rest only the last line, which the list of conversations shows
+        first = since is not None or place < FIRST_CONVERSATIONS
+        most = LAST_EVENTS if first else 1
         newest = connection.execute(
             select(events)
             .where(events.c.conv_id == row.id, events.c.seq >= row.joined_seq)
             .where(events.c.rev > (since or 0))
             .order_by(events.c.seq.desc())
-            .limit(LAST_EVENTS)
+            .limit(most)
         ).all()
         shown = [event_of_row(event) for event in reversed(newest)]
-        limited = len(shown) == LAST_EVENTS and shown[0].seq > row.joined_seq
+        limited = len(shown) == most and shown[0].seq > row.joined_seq
         summaries.append(Summary(_described(connection, row), shown, limited))
     cursors = connection.execute(
         select(members.c.conv_id, members.c.read_seq, members.c.read_n).where(
