@@ -9,6 +9,7 @@ from salon.gateway.standalone import Standalone
 from salon.messaging.grants import may_send, may_subscribe
 from salon.messaging.mapping import message_mapping, send_to, subscribe_mapping
 from salon.messaging.message import ReceiptHeaders
+from salon.messaging.principal import Principal
 from salon.messaging.retention import retain
 
 
@@ -52,6 +53,20 @@ class Place(Standalone):
     @property
     def tcp(self):
         return f"tcp://127.0.0.1:{self.stomp_port}"
+
+
+class Passwords:
+    """For clients that always have one: the login counts unless it is ``wrong``."""
+
+    async def authenticate(self, handshake, login, passcode):
+        if login is None or passcode == "wrong":
+            raise Refusal("unauthorised", "Log in first.", status=401)
+        return Principal(login, login, frozenset({"guest"}), login)
+
+
+class PlaceWithPasswords(Place):
+    def authenticator(self):
+        return Passwords()
 
 
 @asynccontextmanager
