@@ -227,6 +227,52 @@ async def test_an_owner_that_was_replaced_is_fenced(salon):
     assert [event.type for event in page] == ["conversation.created"]
 
 
+def partition_of(salon, conversation):
+    key = str(conversation).encode()
+    for partition, records in enumerate(salon.log._topics[topics.COMMANDS.name]):
+        if any(record.key == key for record in records):
+            return partition
+    raise LookupError(conversation)
+
+
+@pytest.fixture
+async def apart(salon):
+    """Two conversations in different partitions: what is sent to both at once comes
+    to the owner as one batch."""
+    here, there = await salon.chat.direct(ANN, BOB), await salon.chat.direct(CAT, DAN)
+    assert partition_of(salon, here) != partition_of(salon, there)
+    return here, there
+
+
+async def test_a_partition_that_another_server_took_does_not_stop_the_rest(
+    salon, apart
+):
+    here, there = apart
+    taken = applied.c.partition == partition_of(salon, here)
+    await salon.database.write(
+        lambda connection: connection.execute(
+            update(applied).where(taken).values(term=99)
+        )
+    )
+    late = await salon.chat.send(ANN, here, "k", "too late")
+    done = await said(salon, CAT, there, "hello")
+
+    assert done.event.seq == 2
+    assert not late.done()
+    page, _ = await salon.chat.page(ANN, here, after=None, before=None, limit=9)
+    assert [event.type for event in page] == ["conversation.created"]
+
+
+async def test_poison_in_one_partition_does_not_stop_the_rest(salon, apart):
+    here, there = apart
+    key = str(here).encode()
+    await salon.log.append(topics.COMMANDS.name, key, b"not json")
+    done = await said(salon, CAT, there, "hello")
+
+    assert done.event.seq == 2
+    assert set(salon.owner.parked) == {partition_of(salon, here)}
+
+
 async def test_a_record_that_is_no_command_parks_its_partition_and_says_so(salon):
     here = await salon.chat.direct(ANN, BOB)
     key = str(here).encode()

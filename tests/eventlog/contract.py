@@ -27,8 +27,9 @@ class Keeper:
     async def revoked(self, partition):
         self.owned.discard(partition)
 
-    async def records(self, partition, records):
-        self.records_of[partition].extend(records)
+    async def records(self, records):
+        for record in records:
+            self.records_of[record.partition].append(record)
         self.changed.set()
 
     async def until(self, condition):

@@ -6,9 +6,9 @@ The consumer group gives each partition of ``commands`` to one server; on one ma
 that is the only one. All commands of a conversation are in one partition, so its
 owner alone gives out its numbers, and needs no lock.
 
-A batch of records is applied in **one SQL transaction**, which also moves the
-partition's ``next_offset``. Either all of it happened, or nothing; after a crash the
-owner starts at the stored offset. What a record leads to depends only on the record
+A batch of records, of all partitions that have some, is applied in **one SQL
+transaction**, which also moves each partition's ``next_offset``. Either all of it
+happened, or nothing; after a crash the owner starts at the stored offsets. What a record leads to depends only on the record
 and on the state before it, so a replay gives the same numbers.
 
 *Fencing.* Claiming a partition raises its stored ``term``. An owner that was replaced
@@ -28,7 +28,7 @@ senders and events to devices.
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Protocol
 
 import structlog
@@ -53,7 +53,11 @@ RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0, 2.0)
 
 
 class Fenced(Error):
-    """Another server owns this partition now."""
+    """Another server owns ``partition`` now."""
+
+    def __init__(self, partition: int, stored: int, term: int) -> None:
+        super().__init__(f"partition {partition} has term {stored}, not {term}")
+        self.partition = partition
 
 
 class Parked(Error):
@@ -63,11 +67,18 @@ class Parked(Error):
 class Ledger(ChatLedger, Protocol):
     """The store's transaction, with what only the owner needs."""
 
-    def fence(self, consumer: str, partition: int, term: int) -> int:
-        """The offset that comes next; raises ``Fenced`` on a higher term."""
+    def fence(self, consumer: str, terms: Mapping[int, int]) -> dict[int, int]:
+        """Of each partition the offset that comes next.
+
+        Raises:
+            Fenced: ours; a partition has a higher term than the one in ``terms``.
+        """
         ...
 
-    def advance(self, consumer: str, partition: int, next_offset: int) -> None: ...
+    def advance(self, consumer: str, offsets: Mapping[int, int]) -> None:
+        """Of each partition the offset that now comes next."""
+        ...
+
     def prefetch(self, commands: Sequence[Command]) -> None: ...
     def event_of(
         self, conversation: ConversationId, sender: UserId, client_id: str
@@ -120,32 +131,39 @@ class Owner:
         self._parked.pop(partition, None)
         metrics.parked.set(len(self._parked))
 
-    async def records(self, partition: int, records: Sequence[Record]) -> None:
+    async def records(self, records: Sequence[Record]) -> None:
         """Apply a batch; returns when its outcomes are stored and handed on."""
-        if partition in self._parked or partition not in self._terms:
+        mine = [record for record in records if self._applies(record.partition)]
+        if not mine:
             return
         try:
-            outcomes = await self._stored(partition, records)
-        except Fenced:
-            log.warning("owner.fenced", partition=partition)
-            del self._terms[partition]
-            return
+            outcomes = await self._stored(mine)
+        except Fenced as error:
+            log.warning("owner.fenced", partition=error.partition)
+            self._terms.pop(error.partition, None)
+            await self.records(mine)  # the others are still ours
         except Parked as error:
-            if len(records) > 1:  # what stands before the poison is still good
-                for record in records:
-                    await self.records(partition, [record])
+            if len(mine) > 1:  # what stands before the poison is still good
+                for record in mine:
+                    await self.records([record])
                 return
-            self._parked[partition] = str(error)
-            metrics.parked.set(len(self._parked))
-            log.critical("owner.parked", partition=partition, reason=str(error))
-            return
-        self._delivered(outcomes)
+            self._park(mine[0].partition, str(error))
+        else:
+            self._delivered(outcomes)
 
-    async def _stored(self, partition: int, records: Sequence[Record]) -> list[Outcome]:
-        term = self._terms[partition]
+    def _applies(self, partition: int) -> bool:
+        return partition in self._terms and partition not in self._parked
+
+    def _park(self, partition: int, reason: str) -> None:
+        self._parked[partition] = reason
+        metrics.parked.set(len(self._parked))
+        log.critical("owner.parked", partition=partition, reason=reason)
+
+    async def _stored(self, records: Sequence[Record]) -> list[Outcome]:
+        terms = {record.partition: self._terms[record.partition] for record in records}
 
         def work(ledger: Ledger) -> list[Outcome]:
-            return apply(ledger, partition, term, records)
+            return apply(ledger, terms, records)
 
         tries = 0
         while True:
@@ -160,16 +178,20 @@ class Owner:
 
 
 def apply(
-    ledger: Ledger, partition: int, term: int, records: Sequence[Record]
+    ledger: Ledger, terms: Mapping[int, int], records: Sequence[Record]
 ) -> list[Outcome]:
     """Apply records within an open transaction; their outcomes, in order.
+
+    ``terms`` are those under which this server claimed the records' partitions.
 
     Raises:
         Fenced: ours; another server has the partition.
         Parked: a record is no command, or its rule broke.
     """
-    expected = ledger.fence(CONSUMER, partition, term)
-    fresh = [record for record in records if record.offset >= expected]
+    expected = ledger.fence(CONSUMER, terms)
+    fresh = [
+        record for record in records if record.offset >= expected[record.partition]
+    ]
     if not fresh:
         return []
     commands = [_decoded(record) for record in fresh]
@@ -177,10 +199,10 @@ def apply(
     outcomes = []
     for record, command in zip(fresh, commands, strict=True):
         try:
-            outcomes.append(_apply(ledger, partition, record.offset, command))
+            outcomes.append(_apply(ledger, record.partition, record.offset, command))
         except (Error, AssertionError, LookupError, TypeError, ValueError) as error:
-            raise Parked(f"{partition}@{record.offset}: {error!r}") from error
-    ledger.advance(CONSUMER, partition, fresh[-1].offset + 1)
+            raise Parked(f"{record.partition}@{record.offset}: {error!r}") from error
+    ledger.advance(CONSUMER, {record.partition: record.offset + 1 for record in fresh})
     return outcomes
 
 

@@ -51,7 +51,8 @@ def _partition_of(
     """The partition that every Kafka client chooses for a key."""
     if key is None:
         return random.choice(available or partitions)
-    return partitions[(_hash(key) & 0x7FFFFFFF) % len(partitions)]
+    index: int = (_hash(key) & 0x7FFFFFFF) % len(partitions)
+    return partitions[index]
 
 
 class KafkaLog:
@@ -207,10 +208,7 @@ class KafkaLog:
             await consumer.seek_to_end(partition)
             ready()
 
-            async def heard(_partition: int, records: Sequence[Record]) -> None:
-                await listener(records)
-
-            await self._follow(consumer, heard)
+            await self._follow(consumer, listener)
         finally:
             with contextlib.suppress(Exception):
                 await consumer.stop()
@@ -218,7 +216,7 @@ class KafkaLog:
     async def _follow(
         self,
         consumer: AIOKafkaConsumer,
-        hand_on: Callable[[int, Sequence[Record]], Awaitable[None]],
+        hand_on: Callable[[Sequence[Record]], Awaitable[None]],
     ) -> None:
         while True:
             try:
@@ -229,14 +227,13 @@ class KafkaLog:
                 log.warning("log.follow_retry", why=repr(error))
                 await asyncio.sleep(0.2)
                 continue
-            for partition, found in batches.items():
-                await hand_on(
-                    partition.partition,
-                    [
-                        Record(partition.partition, r.offset, r.key, r.value)
-                        for r in found
-                    ],
-                )
+            records = [
+                Record(each.partition, each.offset, each.key, each.value)
+                for found in batches.values()
+                for each in found
+            ]
+            if records:
+                await hand_on(records)
 
     async def close(self) -> None:
         if self._producer is not None:

@@ -45,27 +45,24 @@ class MemoryLog:
         starts = [len(partition) for partition in partitions]
         ready()
 
-        async def heard(_partition: int, records: Sequence[Record]) -> None:
-            await listener(records)
-
-        await self._follow(partitions, starts, heard)
+        await self._follow(partitions, starts, listener)
 
     async def _follow(
         self,
         partitions: list[list[Record]],
         positions: list[int],
-        hand_on: Callable[[int, Sequence[Record]], Awaitable[None]],
+        hand_on: Callable[[Sequence[Record]], Awaitable[None]],
     ) -> None:
         while True:
             grown = self._grown
-            quiet = True
+            batch: list[Record] = []
             for index, records in enumerate(partitions):
-                batch = records[positions[index] : positions[index] + BATCH]
-                if batch:
-                    quiet = False
-                    await hand_on(index, batch)
-                    positions[index] += len(batch)
-            if quiet:
+                found = records[positions[index] : positions[index] + BATCH]
+                positions[index] += len(found)
+                batch += found
+            if batch:
+                await hand_on(batch)
+            else:
                 await grown.wait()
 
     async def close(self) -> None:

@@ -50,8 +50,8 @@ class Follower(Protocol):
         """We own it no more."""
         ...
 
-    async def records(self, partition: int, records: Sequence[Record]) -> None:
-        """Records in order; the next batch comes when this returns."""
+    async def records(self, records: Sequence[Record]) -> None:
+        """Records, in order within each partition; more come when this returns."""
         ...
 
 

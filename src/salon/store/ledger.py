@@ -10,7 +10,7 @@ costs SQLAlchemy as much as running it, and a lone message waits for all of them
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -40,15 +40,18 @@ STATES_MAX = 10_000
 _json = msgspec.json.Encoder()
 _parse = msgspec.json.decode
 
-_here = (applied.c.consumer == bindparam("b_consumer")) & (
-    applied.c.partition == bindparam("b_partition")
-)
 _progress = select(
+    applied.c.partition,
     applied.c.next_offset,
     applied.c.term,
     select(func.max(events.c.rev)).scalar_subquery().label("rev"),
-).where(_here)
-_advance = update(applied).where(_here).values(next_offset=bindparam("b_next"))
+).where(applied.c.consumer == bindparam("b_consumer"))
+_advance = (
+    update(applied)
+    .where(applied.c.consumer == bindparam("b_consumer"))
+    .where(applied.c.partition == bindparam("b_partition"))
+    .values(next_offset=bindparam("b_next"))
+)
 
 _same_keys = select(events).where(
     tuple_(events.c.conv_id, events.c.sender_id, events.c.client_id).in_(
@@ -148,24 +151,25 @@ class SqlLedger(PictureRows):
 
     # --- fencing and progress
 
-    def fence(self, consumer: str, partition: int, term: int) -> int:
-        row = self._connection.execute(
-            _progress, {"b_consumer": consumer, "b_partition": partition}
-        ).one()
-        if row.term > term:
-            raise Fenced(f"partition {partition} has term {row.term}, not {term}")
-        self._rev = row.rev or 0
-        next_offset: int = row.next_offset
-        return next_offset
+    def fence(self, consumer: str, terms: Mapping[int, int]) -> dict[int, int]:
+        next_offsets = {}
+        for row in self._connection.execute(_progress, {"b_consumer": consumer}):
+            term = terms.get(row.partition)
+            if term is None:
+                continue
+            if row.term > term:
+                raise Fenced(row.partition, row.term, term)
+            next_offsets[row.partition] = row.next_offset
+            self._rev = row.rev or 0
+        return next_offsets
 
-    def advance(self, consumer: str, partition: int, next_offset: int) -> None:
+    def advance(self, consumer: str, offsets: Mapping[int, int]) -> None:
         self._connection.execute(
             _advance,
-            {
-                "b_consumer": consumer,
-                "b_partition": partition,
-                "b_next": next_offset,
-            },
+            [
+                {"b_consumer": consumer, "b_partition": partition, "b_next": offset}
+                for partition, offset in offsets.items()
+            ],
         )
 
     # --- idempotency
