@@ -63,12 +63,12 @@ def test_zero_terminal_snr_keeps_the_first_step_and_empties_the_last() -> None:
 def test_a_chain_too_short_is_refused_in_words(steps: int) -> None:
     for schedule in ("linear", "scaled_linear", "cosine"):
         with pytest.raises(ValueError, match="at least 21"):
-            betas.betas(schedule, steps)  # type: ignore[arg-type]
+            betas.betas(schedule, steps)
 
 
 def test_an_unknown_schedule_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="linear, scaled_linear, cosine"):
-        betas.betas("sigmoid", 100)  # type: ignore[arg-type]
+        betas.betas("sigmoid", 100)
 
 
 def test_betas_beyond_one_are_refused() -> None:

@@ -94,7 +94,7 @@ def test_names_and_spacings_that_do_not_exist_are_answered_with_those_that_do(
     with pytest.raises(ValueError, match="unipc"):
         registry.make("heun", diffusion, np.zeros_like)
     with pytest.raises(ValueError, match="leading, trailing"):
-        interface.spaced(10, 2, "karras")  # type: ignore[arg-type]
+        interface.spaced(10, 2, "karras")
     with pytest.raises(ValueError, match="offset 5"):
         interface.spaced(10, 10, "leading", offset=5)
 

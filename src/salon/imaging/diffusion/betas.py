@@ -40,8 +40,11 @@ MAX_BETA = 0.999
 """Nichol & Dhariwal 2021, section 3.2: no singularity at the end of the chain."""
 
 
-def betas(name: Schedule, steps: int) -> Betas:
-    """The schedule of that name with its paper's constants, (T,) float64."""
+def betas(name: str, steps: int) -> Betas:
+    """The :data:`Schedule` of that name with its paper's constants, (T,) float64.
+
+    Raises ValueError for a name that is none.
+    """
     if name == "linear":
         return linear(steps)
     if name == "scaled_linear":

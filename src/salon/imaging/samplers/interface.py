@@ -103,9 +103,7 @@ class Timeline:
         return len(self.timesteps) - self._index
 
 
-def spaced(
-    total: int, n: int, spacing: Spacing = "trailing", offset: int = 0
-) -> list[int]:
+def spaced(total: int, n: int, spacing: str = "trailing", offset: int = 0) -> list[int]:
     """Make n falling timesteps out of 0..total - 1 (Lin et al. 2023, table 2).
 
     leading: multiples of total // n, plus ``offset``; linspace: both ends included;
