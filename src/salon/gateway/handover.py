@@ -59,6 +59,18 @@ _READ_BUFFER = 2048
 """Bytes; the least picows takes. It doubles on demand and never shrinks, so the
 largest frame also bounds what an idle connection may keep."""
 
+_ANSWERED = frozenset(
+    {
+        "connection",
+        "upgrade",
+        "sec-websocket-extensions",
+        "sec-websocket-key",
+        "sec-websocket-protocol",
+        "sec-websocket-version",
+    }
+)
+"""Headers of the handshake itself: kept no longer than it takes."""
+
 
 class GatewayConfig(Config):
     """uvicorn's configuration, which also carries our edge to every protocol."""
@@ -68,6 +80,8 @@ class GatewayConfig(Config):
 
 class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
     """One upgraded connection, constructed by uvicorn with these keywords."""
+
+    __slots__ = ("_edge", "_remote", "_server", "channel")
 
     def __new__(
         cls, config: Config, server_state: ServerState, app_state: dict[str, Any]
@@ -194,13 +208,14 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
         self._edge.check_origin(headers)
         _check_handshake(headers)
         self._edge.admit(headers, remote)
+        subprotocol = choose_subprotocol(headers.get("sec-websocket-protocol", ""))
         handshake = Handshake(
             path=path,
-            headers=headers,
+            headers={k: v for k, v in headers.items() if k not in _ANSWERED},
             cookies=parse_cookies(headers.get("cookie", "")),
             remote=remote,
             transport="websocket",
-            subprotocol=choose_subprotocol(headers.get("sec-websocket-protocol", "")),
+            subprotocol=subprotocol,
         )
         return WebSocketChannel(self._edge, handshake, framing)
 
@@ -208,10 +223,15 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
 class _Listener(WSListener):
     """Calls of picows, as plain values for the channel."""
 
+    __slots__ = ("_channel",)
+
     def __init__(self, channel: WebSocketChannel) -> None:
         self._channel = channel
 
     def on_ws_connected(self, transport: WSTransport) -> None:
+        # The transport keeps both as long as it lives; they have said what they had to.
+        transport.request.headers.clear()
+        transport.response.headers.clear()
         self._channel.connected(transport)
 
     def on_ws_frame(self, transport: WSTransport, frame: WSFrame) -> None:

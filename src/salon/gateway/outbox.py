@@ -37,6 +37,9 @@ from dataclasses import dataclass
 from salon import metrics
 from salon.gateway.timer import Timer, TimerWheel
 
+JOIN = 0.002
+"""Seconds that a tick after a busy one lasts: the latency that joining may add."""
+
 _HOLES = 32
 """Holes in a list of messages before closing them is worth it."""
 
@@ -58,7 +61,7 @@ class Budget:
 class Ticks:
     """Counts ticks of an event loop and calls back where one ends."""
 
-    __slots__ = ("_loop", "_waiting", "now", "running")
+    __slots__ = ("_loop", "_waiting", "busy", "now", "running")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self.now = 0
@@ -67,6 +70,9 @@ class Ticks:
         self.running = False
         """Whether the end of the present tick is awaited."""
 
+        self.busy = False
+        """Whether messages were joined in the last tick: this one takes longer."""
+
         self._loop = loop
         self._waiting: list[Outbox] = []
 
@@ -74,7 +80,10 @@ class Ticks:
         """Something was sent in this tick: its end has a meaning."""
         if not self.running:
             self.running = True
-            self._loop.call_soon(self._end)
+            if self.busy:
+                self._loop.call_later(JOIN, self._end)
+            else:
+                self._loop.call_soon(self._end)
 
     def flush_at_end(self, outbox: "Outbox") -> None:
         """Flush ``outbox`` when this tick ends."""
@@ -84,6 +93,7 @@ class Ticks:
     def _end(self) -> None:
         waiting, self._waiting = self._waiting, []
         self.running = False
+        self.busy = False
         self.now += 1
         for outbox in waiting:
             outbox.flush()
@@ -115,6 +125,7 @@ class Outbox:
         "_pending",
         "_send",
         "_send_all",
+        "_soft",
         "_tick",
         "_ticks",
         "_timers",
@@ -135,6 +146,7 @@ class Outbox:
         self._ticks = ticks
         self._timers = timers
         self._budget = budget
+        self._soft = budget.soft
         self._send = send
         self._send_all = send_all
         self._on_overflow = on_overflow
@@ -168,7 +180,15 @@ class Outbox:
                 ticks.begin()
             self._send(data)
             return
-        self._queue(data, droppable, coalesce)
+        size = self._bytes + len(data)
+        if droppable or coalesce is not None or self._paused or size > self._soft:
+            self._queue(data, droppable, coalesce)
+            return
+        # As _queue would do it: the usual case under load has no call to spare.
+        if not self._pending:
+            ticks.flush_at_end(self)
+        self._pending.append(data)
+        self._bytes = size
 
     def flush(self) -> None:
         """Write what waits, if the way is free."""
@@ -180,6 +200,7 @@ class Outbox:
         else:
             # A busy room: let the first message of the next tick wait and join, too.
             self._tick = self._ticks.now
+            self._ticks.busy = True
             self._send_all(batch)
 
     def take(self) -> list[bytes]:

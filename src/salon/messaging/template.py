@@ -98,9 +98,8 @@ class MessagingTemplate:
             return 0
         out = self._outgoing(headers, body, droppable, coalesce)
         self.retention.add(destination, Kept(self._last, out.headers, body))
-        for members in list(groups.values()):
-            for subscription in list(members):
-                out.give(subscription)
+        for group, members in list(groups.items()):
+            out.give_all(group, list(members))
         return self._counted(out, destination)
 
     def send_to_user(
@@ -266,15 +265,28 @@ class _Outgoing:
         for subscription in session.queues.get(destination, ()):
             self.give(subscription)
 
+    def give_all(self, group: Group, members: list[Subscription]) -> None:
+        """To many of one group: what they share is looked up once."""
+        frame = self._frame(group)
+        droppable, coalesce = self.droppable, self._coalesce
+        for subscription in members:
+            if subscription.consumer is not None:
+                self.give(subscription)
+                continue
+            channel = subscription.session.channel
+            try:
+                channel.send(frame, droppable=droppable, coalesce=coalesce)
+            except Exception:  # one bad connection must not end a fan-out
+                log.exception("messaging.send", channel=channel.id)
+                continue
+            self.given += 1
+
     def give(self, subscription: Subscription) -> None:
         if subscription.consumer is not None:  # it acknowledges
             self._queues.put_private(subscription, self.headers, self.body)
             self.given += 1
             return
-        group = subscription.group
-        frame = self._frames.get(group)
-        if frame is None:
-            frame = self._frames[group] = group.start + self._end(group.version)
+        frame = self._frame(subscription.group)
         channel = subscription.session.channel
         try:
             channel.send(frame, droppable=self.droppable, coalesce=self._coalesce)
@@ -282,6 +294,12 @@ class _Outgoing:
             log.exception("messaging.send", channel=channel.id)
             return
         self.given += 1
+
+    def _frame(self, group: Group) -> bytes:
+        frame = self._frames.get(group)
+        if frame is None:
+            frame = self._frames[group] = group.start + self._end(group.version)
+        return frame
 
     def _end(self, version: Version) -> bytes:
         """Everything behind the headers that tell groups apart."""
