@@ -61,7 +61,7 @@ class Wire:
             data = await self.reader.readexactly(size)
         return struct.unpack_from(">i", data)[0], data[4:]
 
-    async def ask(self, key: int, version: int, **fields: Any) -> Any:
+    async def ask(self, key: int, version: int, /, **fields: Any) -> Any:
         """Send a request built from kio's schema and decode its response."""
         cls = getattr(module(key, version, "request"), f"{APIS[key].name}Request")
         correlation = self.send(key, version, encode(make(cls, **fields)))

@@ -98,6 +98,56 @@ class Admin:
             if not validate_only:
                 await self._lead(grown, topic.partitions)
 
+    async def configure(
+        self,
+        name: str,
+        change: Callable[[Mapping[str, str]], Mapping[str, str]],
+        *,
+        validate_only: bool = False,
+    ) -> None:
+        """Give a topic the settings that ``change`` makes of its own.
+
+        Raises:
+            ApiError: theirs; unknown or internal topic, unknown or impossible setting.
+        """
+        async with self._changing:
+            topic = self._existing(name)
+            if topic.internal:
+                raise ApiError(
+                    Code.INVALID_TOPIC_EXCEPTION, f"topic {name!r} is internal"
+                )
+            changed = self._topics.describe(
+                name, topic.partitions, change(topic.settings), topic.id
+            )
+            if validate_only:
+                return
+            await self._in_executor(self._topics.register, changed)
+            for index in range(topic.partitions):
+                await self._replicas.configure((name, index), changed)
+
+    async def delete_records(self, key: tuple[str, int], offset: int) -> int:
+        """Take away what lies before ``offset``; -1 is the high watermark.
+
+        Returns:
+            The first offset that is left.
+
+        Raises:
+            ApiError: theirs; unknown partition, internal topic, or an offset that is
+                beyond the high watermark.
+        """
+        async with self._changing:
+            partition = self._replicas.partitions.get(key)
+            if partition is None:
+                raise ApiError(Code.UNKNOWN_TOPIC_OR_PARTITION)
+            if partition.topic.internal:
+                raise ApiError(Code.INVALID_TOPIC_EXCEPTION)
+            end = partition.high_watermark.offset
+            if not -1 <= offset <= end:
+                raise ApiError(Code.OFFSET_OUT_OF_RANGE)
+            partition.log.delete_records(end if offset == -1 else offset)
+            await self._in_executor(self._logs.checkpoint)
+            return partition.log.start_offset
+
     async def delete(self, name: str) -> None:
         """Remove a topic and its records.
 

@@ -11,7 +11,13 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 
 from salon.broker.errors import SettingError
-from salon.broker.listeners import Listener, parse_advertised, parse_listeners
+from salon.broker.listeners import (
+    Listener,
+    is_loopback,
+    parse_address,
+    parse_advertised,
+    parse_listeners,
+)
 from salon.broker.quotas import QuotaLimits, parse_overrides
 from salon.broker.settings import number, parse, setting
 
@@ -49,6 +55,17 @@ class TopicConfig:
         "delete by age and size, or compact to the newest of a key",
         choices=CLEANUP_POLICIES,
     )
+    min_cleanable_dirty_ratio: str = setting(
+        "min.cleanable.dirty.ratio",
+        "0.5",
+        "share of a log that was never compacted, from which it is (0 to 1)",
+    )
+    delete_retention_ms: int = setting(
+        "delete.retention.ms",
+        86_400_000,
+        "how long a compacted topic keeps tombstones",
+        low=0,
+    )
     flush_policy: str = setting(
         "flush.policy",
         GROUP,
@@ -58,6 +75,17 @@ class TopicConfig:
     min_insync_replicas: int = setting(
         "min.insync.replicas", 1, "replicas that acks=all needs", low=1
     )
+
+    def __post_init__(self) -> None:
+        try:
+            possible = 0 <= float(self.min_cleanable_dirty_ratio) <= 1
+        except ValueError:
+            possible = False
+        if not possible:
+            raise SettingError(
+                f"min.cleanable.dirty.ratio is {self.min_cleanable_dirty_ratio!r}; "
+                "it takes a number from 0 to 1"
+            )
 
     @classmethod
     def names(cls) -> dict[str, str]:
@@ -199,6 +227,12 @@ class BrokerConfig:
     socket_receive_buffer_bytes: int = setting(
         "socket.receive.buffer.bytes", 102_400, "SO_RCVBUF; -1 = the system's", low=-1
     )
+    metrics_listener: str = setting(
+        # Ours: Kafka has JMX and leaves HTTP to an agent.
+        "salon.metrics.listener",
+        "127.0.0.1:0",
+        "host:port of /metrics, /health and /status; empty = none",
+    )
     auto_create_topics_enable: bool = setting(
         "auto.create.topics.enable", True, "make a topic when first asked for"
     )
@@ -320,6 +354,7 @@ class BrokerConfig:
             )
         self._check_listeners()
         self._check_sasl()
+        self._check_metrics()
         self.quota_limits  # noqa: B018 - raises where an override is wrong
 
     def _check_listeners(self) -> None:
@@ -380,6 +415,20 @@ class BrokerConfig:
                     f"PLAIN on {each.name} would send passwords that others can read; "
                     "use SASL_SSL, or SCRAM alone"
                 )
+
+    def _check_metrics(self) -> None:
+        if self.metrics_address and not is_loopback(self.metrics_address[0]):
+            raise SettingError(
+                f"salon.metrics.listener is {self.metrics_listener!r}: everybody who "
+                "reaches it could read it; use 127.0.0.1 and a proxy"
+            )
+
+    @property
+    def metrics_address(self) -> tuple[str, int] | None:
+        """Host and port of the HTTP endpoint, if there is to be one."""
+        if not self.metrics_listener:
+            return None
+        return parse_address("salon.metrics.listener", self.metrics_listener)[1:]
 
     @property
     def mechanisms(self) -> tuple[str, ...]:

@@ -6,8 +6,16 @@ counts several things per request. A name is Kafka's metric name with its tags, 
 """
 
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
+_TIMES = {
+    "total_time": "TotalTimeMs",
+    "request_queue_time": "RequestQueueTimeMs",
+    "local_time": "LocalTimeMs",
+    "remote_time": "RemoteTimeMs",
+    "response_queue_time": "ResponseQueueTimeMs",
+    "response_send_time": "ResponseSendTimeMs",
+}
 _BOUNDS_MS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 5000)
 
 
@@ -105,23 +113,43 @@ class Metrics:
             found = self._requests[name] = RequestMetrics()
         return found
 
+    def counts(self) -> Iterator[tuple[str, int]]:
+        """Everything that only grows."""
+        for name, meter in self._meters.items():
+            yield name, meter.count
+        for name, request in self._requests.items():
+            yield f"RequestsPerSec,request={name}", request.requests.count
+            yield f"ErrorsPerSec,request={name}", request.errors.count
+
+    def gauges(self) -> Iterator[tuple[str, float]]:
+        """Everything that is looked up when somebody asks."""
+        for name, read in self._gauges.items():
+            yield name, read()
+
+    def histograms(self) -> Iterator[tuple[str, Histogram]]:
+        """Every distribution, in milliseconds."""
+        yield from self._histograms.items()
+        for name, request in self._requests.items():
+            for field, kafka in _TIMES.items():
+                yield f"{kafka},request={name}", getattr(request, field)
+
+    def request_times(self) -> dict[str, dict[str, float]]:
+        """Count and total time of every request name."""
+        return {
+            name: {
+                "count": request.requests.count,
+                "errors": request.errors.count,
+                "p50_ms": request.total_time.quantile(0.5),
+                "p99_ms": request.total_time.quantile(0.99),
+            }
+            for name, request in self._requests.items()
+        }
+
     def snapshot(self) -> dict[str, float]:
         """Every metric as a number; histograms as Count, Mean, 50th and 99th."""
-        values: dict[str, float] = {n: m.count for n, m in self._meters.items()}
-        values.update({n: read() for n, read in self._gauges.items()})
-        histograms = dict(self._histograms)
-        for name, request in self._requests.items():
-            values[f"RequestsPerSec,request={name}"] = request.requests.count
-            values[f"ErrorsPerSec,request={name}"] = request.errors.count
-            histograms |= {
-                f"TotalTimeMs,request={name}": request.total_time,
-                f"RequestQueueTimeMs,request={name}": request.request_queue_time,
-                f"LocalTimeMs,request={name}": request.local_time,
-                f"RemoteTimeMs,request={name}": request.remote_time,
-                f"ResponseQueueTimeMs,request={name}": request.response_queue_time,
-                f"ResponseSendTimeMs,request={name}": request.response_send_time,
-            }
-        for name, h in histograms.items():
+        values: dict[str, float] = dict(self.counts())
+        values.update(self.gauges())
+        for name, h in self.histograms():
             values[f"{name},Count"] = h.count
             values[f"{name},Mean"] = h.total / h.count if h.count else 0.0
             values[f"{name},50thPercentile"] = h.quantile(0.5)

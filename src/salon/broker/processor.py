@@ -71,7 +71,7 @@ class Processor:
         self._expired = metrics.meter("ExpiredConnectionsKilledCount")
         self._all_gone = asyncio.Event()
         metrics.gauge(
-            f"ResponseQueueSize,processor={number}", lambda: len(self._responses)
+            f"ResponseQueueSize,processor={number}", lambda: self.response_queue_size
         )
 
     # --- new connections ---
@@ -228,6 +228,11 @@ class Processor:
         connection.abort()
 
     # --- responses ---
+
+    @property
+    def response_queue_size(self) -> int:
+        """Responses that wait for the socket."""
+        return len(self._responses)
 
     def enqueue_response(self, response: Response) -> None:
         self._release(response.request.size)

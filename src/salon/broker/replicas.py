@@ -18,6 +18,7 @@ from concurrent.futures import Executor
 from salon.broker.config import GROUP
 from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import batch as batches
+from salon.broker.log import cleaner
 from salon.broker.log.flusher import GroupFlusher
 from salon.broker.log.partition_log import LogOffset, PartitionLog
 from salon.broker.metrics import Metrics
@@ -32,7 +33,16 @@ Key = tuple[str, int]
 class Partition:
     """The leader's view of one partition."""
 
-    __slots__ = ("flusher", "gone", "index", "key", "leader_epoch", "log", "topic")
+    __slots__ = (
+        "cleaning",
+        "flusher",
+        "gone",
+        "index",
+        "key",
+        "leader_epoch",
+        "log",
+        "topic",
+    )
 
     def __init__(
         self, topic: Topic, index: int, log: PartitionLog, flusher: GroupFlusher
@@ -42,6 +52,7 @@ class Partition:
         self.key = (topic.name, index)
         self.log = log
         self.flusher = flusher
+        self.cleaning = asyncio.Lock()
         self.gone = False
         self.leader_epoch = log.epochs[-1][0] if log.epochs else 0
 
@@ -228,13 +239,48 @@ class ReplicaManager:
         partition = self.partitions[key] = Partition(topic, index, log, flusher)
         return partition
 
+    async def configure(self, key: Key, topic: Topic) -> None:
+        """Let the topic's new settings hold for a partition."""
+        partition = self.partitions[key]
+        if topic.config.flush_policy == GROUP:
+            # From here consumers see what is flushed; what they saw must be.
+            while partition.log.needs_flush:
+                await partition.flusher.idle()
+        partition.topic = topic
+        partition.log.config = topic.config
+        self._high_watermark_moved(key)
+
     async def remove(self, key: Key) -> None:
         """Stop leading a partition; what waits on it is answered."""
         partition = self.partitions.pop(key)
         partition.gone = True
         partition.log.failure = "the topic is deleted"
-        await partition.flusher.idle()
+        async with partition.cleaning:
+            await partition.flusher.idle()
         self._high_watermark_moved(key)
+
+    async def clean(self, partition: Partition, now_ms: int) -> None:
+        """Compact a partition if enough of it is worth it.
+
+        Once begun it is finished even when the caller is cancelled, because files that
+        are read must not be closed.
+        """
+        log = partition.log
+        if log.failure is None and cleaner.worth_it(log):
+            await asyncio.shield(self._loop.create_task(self._clean(partition, now_ms)))
+
+    async def _clean(self, partition: Partition, now_ms: int) -> None:
+        log = partition.log
+        async with partition.cleaning:
+            log.cleaning = True
+            try:
+                cleaned = await self._loop.run_in_executor(
+                    self._executor, cleaner.clean, log, log.closed_segments(), now_ms
+                )
+                if not partition.gone:
+                    cleaner.put_in_place(log, cleaned)
+            finally:
+                log.cleaning = False
 
     # --- produce ---
 
@@ -370,4 +416,5 @@ class ReplicaManager:
     async def flush_all(self) -> None:
         """Wait until every partition is on the platter."""
         for partition in list(self.partitions.values()):
-            await partition.flusher.idle()
+            async with partition.cleaning:
+                await partition.flusher.idle()

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self
 
+from salon.broker import prometheus
 from salon.broker.admin import Admin
 from salon.broker.channel import Request
 from salon.broker.config import BrokerConfig
@@ -21,6 +22,7 @@ from salon.broker.groups.coordinator import GroupCoordinator
 from salon.broker.groups.offsets import Offsets
 from salon.broker.handlers.context import Context
 from salon.broker.handlers.table import Apis
+from salon.broker.http_endpoint import Answer, HttpEndpoint, as_json
 from salon.broker.log.folder import DataFolder
 from salon.broker.log.manager import LogManager
 from salon.broker.metrics import Metrics
@@ -28,12 +30,15 @@ from salon.broker.protocol import cold
 from salon.broker.purgatory import Purgatory
 from salon.broker.replicas import ReplicaManager
 from salon.broker.socket_server import SocketServer
+from salon.broker.status import pipeline
 from salon.broker.timer import Bucket, Timer
 from salon.broker.topics import OFFSETS_TOPIC, Topics
 from salon.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
 
+STATUS_ADDRESS = "status-address"
+"""File in the data folder: where ``/status`` is."""
 _WARM_AFTER_S = 0.1
 """kio's schemas are loaded when the first clients have had their Metadata."""
 _WARM_PAUSE_S = 0.005
@@ -115,6 +120,7 @@ class Broker:
         try:
             self._assemble(loop)
             self._listen()
+            await self._serve_pages()
         except BaseException:
             self._folder.unlock()
             raise
@@ -199,6 +205,32 @@ class Broker:
         self.host, self.port = self.network.main.host, self.network.main.port
         self.network.start()
 
+    async def _serve_pages(self) -> None:
+        """/metrics, /health and /status, and a file that says where."""
+        self.http = HttpEndpoint(
+            {"/metrics": self._metrics_page, "/health": self._health_page}
+            | {"/status": lambda: as_json(self.status())}
+        )
+        address = self.config.metrics_address
+        if address is not None:
+            await self.http.start(*address)
+            text = f"{self.http.host}:{self.http.port}\n"
+            (self.config.folder / STATUS_ADDRESS).write_text(text)
+
+    def status(self) -> dict[str, Any]:
+        """The pipeline at this moment."""
+        return pipeline(self.network, self.purgatories, self.replicas, self.metrics)
+
+    def _metrics_page(self) -> Answer:
+        return 200, "text/plain; version=0.0.4", prometheus.text(self.metrics)
+
+    def _health_page(self) -> Answer:
+        """Well, or which partitions take no more records."""
+        offline = self.status()["offline"]
+        return as_json(
+            {"healthy": not offline, "offline": offline}, 503 if offline else 200
+        )
+
     @property
     def ports(self) -> dict[str, int]:
         """Bound port of every listener, by name."""
@@ -231,6 +263,8 @@ class Broker:
                 continue
             if "delete" in partition.log.config.cleanup_policy:
                 partition.log.delete_old(now)
+            if "compact" in partition.log.config.cleanup_policy:
+                await self.replicas.clean(partition, now)
         self.groups.compact()
 
     async def _warm(self) -> None:
@@ -247,6 +281,7 @@ class Broker:
         self._closed = True
         for task in self._tasks:
             task.cancel()
+        await self.http.close()
         await self.network.stop_handling()
         await self.replicas.flush_all()
         await asyncio.sleep(0)  # acknowledgements that the last flush made possible

@@ -3,9 +3,11 @@
 import time
 
 import pytest
-from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, Message, Producer, TopicPartition
 from confluent_kafka.admin import (
     AdminClient,
+    AlterConfigOpType,
+    ConfigEntry,
     ConfigResource,
     NewPartitions,
     NewTopic,
@@ -166,3 +168,31 @@ def test_a_large_message_is_refused_with_the_limit(broker: Process):
     producer.flush(20)
 
     assert errors[0].code() == KafkaError.MSG_SIZE_TOO_LARGE
+
+
+def test_settings_are_changed_and_records_deleted(broker: Process):
+    admin = AdminClient({"bootstrap.servers": broker.address})
+    admin.create_topics([NewTopic("altered", 1, 1)])["altered"].result(10)
+    producer = Producer({"bootstrap.servers": broker.address})
+    for i in range(10):
+        producer.produce("altered", value=b"%d" % i)
+    producer.flush(10)
+    change = ConfigEntry(
+        "retention.ms", "12345", incremental_operation=AlterConfigOpType.SET
+    )
+    resource = ConfigResource(
+        ConfigResource.Type.TOPIC, "altered", incremental_configs=[change]
+    )
+    admin.incremental_alter_configs([resource])[resource].result(10)
+    config = admin.describe_configs([resource])[resource].result(10)
+    before = TopicPartition("altered", 0, 6)
+    deleted = admin.delete_records([before])[before].result(10)
+    reader = consumer(broker, "altered")
+    reader.subscribe(["altered"])
+    messages = read(reader, 4)
+    reader.close()
+
+    assert config["retention.ms"].value == "12345"
+    assert not config["retention.ms"].is_read_only
+    assert deleted.low_watermark == 6
+    assert [m.value() for m in messages] == [b"6", b"7", b"8", b"9"]

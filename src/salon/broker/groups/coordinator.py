@@ -25,7 +25,7 @@ from salon.broker.config import BrokerConfig
 from salon.broker.errors import ApiError, Code
 from salon.broker.groups.group import Group, Member, Protocols, State
 from salon.broker.groups.offsets import Offsets
-from salon.broker.groups.records import GroupState, MemberState
+from salon.broker.groups.records import GroupState, MemberState, subscribed_topics
 from salon.broker.purgatory import DelayedOperation, Purgatory
 from salon.broker.timer import Timer, TimerTask
 from salon.clock import Clock
@@ -526,6 +526,27 @@ class GroupCoordinator:
 
     def get(self, group_id: str) -> Group | None:
         return self._groups.get(group_id)
+
+    def topics_read(self, group_id: str) -> set[str]:
+        """Topics that members of a group subscribe to.
+
+        Raises:
+            ApiError: theirs; no such group, or one that is no group of consumers and
+                has members.
+        """
+        group = self._groups.get(group_id)
+        if group is None and not self.offsets.get(group_id):
+            raise ApiError(Code.GROUP_ID_NOT_FOUND)
+        if group is None or not group.members:
+            return set()
+        if group.protocol_type != "consumer":
+            raise ApiError(Code.NON_EMPTY_GROUP)
+        return {
+            topic
+            for member in group.members.values()
+            for _, data in member.protocols
+            for topic in subscribed_topics(data)
+        }
 
     def delete(self, group_id: str, done: Callable[[Code], None]) -> None:
         """Forget a group that has no members."""

@@ -133,6 +133,19 @@ class Offsets:
         records.append((write_key(GroupKey(group)), None))
         self._write(group, records, done)
 
+    def forget_partitions(
+        self, group: str, partitions: Iterable[TopicPartition], done: Done
+    ) -> None:
+        """Remove a group's offsets of ``partitions``."""
+        kept = self._committed.get(group, {})
+        gone = [tp for tp in partitions if kept.pop(tp, None) is not None]
+        if not gone:
+            done(Code.NONE)
+            return
+        self._write(
+            group, [(write_key(OffsetKey(group, *tp)), None) for tp in gone], done
+        )
+
     def forget_topic(self, topic: str) -> None:
         """The topic is gone: so are the offsets in it."""
         for group, kept in list(self._committed.items()):

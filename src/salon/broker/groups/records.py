@@ -8,6 +8,7 @@ since 2.3 reads. Read: from v1 on.
 
 from dataclasses import dataclass
 
+from salon.broker.errors import ProtocolError
 from salon.broker.protocol.primitives import Reader, Writer
 
 _OFFSET_KEY = 1
@@ -161,3 +162,16 @@ def read_group(data: bytes) -> GroupState:
     return GroupState(
         protocol_type, generation, protocol, leader, timestamp, tuple(members)
     )
+
+
+def subscribed_topics(subscription: bytes) -> set[str]:
+    """Topics of a consumer's subscription (``ConsumerProtocolSubscription``).
+
+    Empty for what another kind of member sent.
+    """
+    try:
+        r = Reader(memoryview(subscription))
+        r.int16()  # version; what follows the topics depends on it
+        return {r.string(compact=False) for _ in range(r.array_length(compact=False))}
+    except ProtocolError:
+        return set()

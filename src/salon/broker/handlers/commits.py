@@ -1,4 +1,4 @@
-"""OffsetCommit (8) and OffsetFetch (9): how far a group has come."""
+"""OffsetCommit (8), OffsetFetch (9), OffsetDelete (47): how far a group has come."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -154,3 +154,45 @@ def _committed(
             )
         found.append(make(topic_class, name=topic, partitions=partitions))
     return found
+
+
+def offset_delete(context: Context, request: Request) -> None:
+    """Forget offsets of topics that nobody in the group reads (KIP-496)."""
+    asked = answers.decode(request)
+    schema = answers.schema(request)
+    wanted = [
+        (topic.name, p.partition_index)
+        for topic in asked.topics
+        for p in topic.partitions
+    ]
+    refused: dict[tuple[str, int], Code] = {}
+
+    def answer(code: Code) -> None:
+        topics = [
+            make(
+                schema.OffsetDeleteResponseTopic,
+                name=topic.name,
+                partitions=[
+                    make(
+                        schema.OffsetDeleteResponsePartition,
+                        partition_index=p.partition_index,
+                        error_code=refused.get((topic.name, p.partition_index), code),
+                    )
+                    for p in topic.partitions
+                ],
+            )
+            for topic in asked.topics
+        ]
+        answers.respond(request, error_code=Code.NONE, topics=topics)
+
+    try:
+        read = context.groups.topics_read(asked.group_id)
+    except ApiError as error:
+        request.failed = True
+        answers.respond(request, error_code=error.code, topics=())
+        return
+    refused.update(
+        (tp, Code.GROUP_SUBSCRIBED_TO_TOPIC) for tp in wanted if tp[0] in read
+    )
+    gone = [tp for tp in wanted if tp not in refused]
+    context.groups.offsets.forget_partitions(asked.group_id, gone, answer)

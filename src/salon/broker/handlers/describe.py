@@ -4,6 +4,7 @@ from dataclasses import fields
 from typing import Any
 
 from salon.broker.channel import Request
+from salon.broker.config import TopicConfig
 from salon.broker.errors import Code
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
@@ -54,6 +55,7 @@ def describe_configs(context: Context, request: Request) -> None:
 
 def _entries(schema: Any, config: Any, own: Any, keys: Any) -> list[Any]:
     entries = []
+    on_topic = isinstance(config, TopicConfig)
     for field in fields(config):
         name = field.metadata["name"]
         if keys and name not in keys:
@@ -69,17 +71,21 @@ def _entries(schema: Any, config: Any, own: Any, keys: Any) -> list[Any]:
             make(
                 schema.DescribeConfigsResourceResult,
                 name=name,
-                value=str(value).lower() if isinstance(value, bool) else str(value),
-                read_only=True,
+                value=None if field.metadata["secret"] else _text(value),
+                read_only=not on_topic,
                 is_default=is_default,
                 config_source=source,
-                is_sensitive=False,
+                is_sensitive=field.metadata["secret"],
                 synonyms=(),
                 config_type=_TYPES.get(kind, 0),
                 documentation=field.metadata["doc"],
             )
         )
     return entries
+
+
+def _text(value: Any) -> str:
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def describe_cluster(context: Context, request: Request) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from salon.broker.channel import Request
 from salon.broker.handlers import (
+    alter,
     api_versions,
     commits,
     describe,
@@ -49,6 +50,10 @@ HANDLERS: dict[int, Handler] = {
     versions.DESCRIBE_CONFIGS: describe.describe_configs,
     versions.CREATE_PARTITIONS: topics.create_partitions,
     versions.DELETE_GROUPS: groups.delete_groups,
+    versions.ALTER_CONFIGS: alter.alter_configs,
+    versions.INCREMENTAL_ALTER_CONFIGS: alter.incremental_alter_configs,
+    versions.DELETE_RECORDS: topics.delete_records,
+    versions.OFFSET_DELETE: commits.offset_delete,
     versions.DESCRIBE_CLUSTER: describe.describe_cluster,
 }
 

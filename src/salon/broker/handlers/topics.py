@@ -1,4 +1,4 @@
-"""CreateTopics (19), DeleteTopics (20), CreatePartitions (37)."""
+"""CreateTopics (19), DeleteTopics (20), DeleteRecords (21), CreatePartitions (37)."""
 
 from typing import Any
 
@@ -116,6 +116,36 @@ async def delete_topics(context: Context, request: Request) -> None:
             )
         )
     answers.respond(request, responses=results)
+
+
+async def delete_records(context: Context, request: Request) -> None:
+    """Take away the oldest records of partitions."""
+    asked = answers.decode(request)
+    schema = answers.schema(request)
+    results = []
+    for topic in asked.topics:
+        partitions = []
+        for wanted in topic.partitions:
+            code, start = Code.NONE, -1
+            try:
+                key = (topic.name, wanted.partition_index)
+                start = await context.admin.delete_records(key, wanted.offset)
+            except ApiError as error:
+                code = error.code
+            partitions.append(
+                make(
+                    schema.DeleteRecordsPartitionResult,
+                    partition_index=wanted.partition_index,
+                    low_watermark=start,
+                    error_code=code,
+                )
+            )
+        results.append(
+            make(
+                schema.DeleteRecordsTopicResult, name=topic.name, partitions=partitions
+            )
+        )
+    answers.respond(request, topics=results)
 
 
 async def create_partitions(context: Context, request: Request) -> None:

@@ -64,8 +64,26 @@ class Batch(NamedTuple):
         return self.attributes & _COMPRESSION
 
     @property
+    def decodable(self) -> bool:
+        """Whether the broker can read the records: plain or gzip."""
+        return self.compression in (0, _GZIP)
+
+    @property
+    def is_transactional(self) -> bool:
+        return bool(self.attributes & _TRANSACTIONAL)
+
+    @property
     def is_control(self) -> bool:
         return bool(self.attributes & _CONTROL)
+
+
+class RawRecord(NamedTuple):
+    """One record as it lies in its batch, its length before it."""
+
+    offset: int
+    key: bytes | None
+    tombstone: bool
+    data: bytes
 
 
 class Record(NamedTuple):
@@ -157,17 +175,52 @@ def build(
     return memoryview(bytearray(head + covered))
 
 
+def replace_records(buffer: memoryview, body: bytes, count: int) -> memoryview:
+    """The batch in ``buffer`` with other records, all else as it was."""
+    data = bytearray(buffer[:HEADER_SIZE]) + body
+    struct.pack_into(">i", data, 8, len(data) - _PREFIX)
+    struct.pack_into(">i", data, HEADER_SIZE - 4, count)
+    struct.pack_into(">I", data, _CRC_FROM - 4, crc32c(memoryview(data)[_CRC_FROM:]))
+    return memoryview(data)
+
+
+def raw_records(buffer: memoryview, batch: Batch) -> Iterator[RawRecord]:
+    """The records of one whole batch, undecoded but for their keys.
+
+    Raises:
+        ValueError: the codec is one that only clients know.
+    """
+    body = _body(buffer, batch)
+    position = 0
+    for _ in range(batch.record_count):
+        start = position
+        size, position = _read_varint(body, position)
+        stop = position + size
+        _, position = _read_varint(body, position + 1)  # attributes, timestamp
+        offset_delta, position = _read_varint(body, position)
+        key, position = _read_bytes(body, position)
+        value_size, _ = _read_varint(body, position)
+        data = bytes(body[start:stop])
+        yield RawRecord(batch.base_offset + offset_delta, key, value_size < 0, data)
+        position = stop
+
+
+def _body(buffer: memoryview, batch: Batch) -> memoryview:
+    body = buffer[HEADER_SIZE : batch.size]
+    if batch.compression == _GZIP:
+        return memoryview(gzip.decompress(body))
+    if batch.compression:
+        raise ValueError(f"compression type {batch.compression} is not decoded here")
+    return body
+
+
 def records(buffer: memoryview, batch: Batch) -> Iterator[Record]:
     """The records of one whole batch, uncompressed or gzip.
 
     Raises:
         ValueError: the codec is one that only clients know.
     """
-    body = buffer[HEADER_SIZE : batch.size]
-    if batch.compression == _GZIP:
-        body = memoryview(gzip.decompress(body))
-    elif batch.compression:
-        raise ValueError(f"compression type {batch.compression} is not decoded here")
+    body = _body(buffer, batch)
     position = 0
     for _ in range(batch.record_count):
         _, position = _read_varint(body, position)

@@ -8,6 +8,7 @@ import logging
 import shutil
 from collections.abc import Iterable
 from pathlib import Path
+from threading import Lock
 from uuid import UUID, uuid4
 
 from salon.broker.config import TopicConfig
@@ -36,6 +37,9 @@ class LogManager:
         self._cache_bytes = cache_bytes
         points = checkpoints.read_offsets(folder / checkpoints.RECOVERY_POINTS)
         self._recovery_points = points
+        self._log_starts = checkpoints.read_offsets(folder / checkpoints.LOG_STARTS)
+        self._cleaned = checkpoints.read_offsets(folder / checkpoints.CLEANED)
+        self._checkpointing = Lock()
         self.logs: dict[Key, PartitionLog] = {}
         for path in folder.glob(f"*{_DELETED}"):
             shutil.rmtree(path, ignore_errors=True)
@@ -51,7 +55,9 @@ class LogManager:
             config,
             cache_bytes=self._cache_bytes,
             clean=self._clean and not new,
-            recovery_point=self._recovery_points.get((topic, index), 0),
+            recovery_point=0 if new else self._recovery_points.get((topic, index), 0),
+            log_start=0 if new else self._log_starts.get((topic, index), 0),
+            cleaned_offset=0 if new else self._cleaned.get((topic, index), 0),
         )
         if new:
             checkpoints.write_partition_metadata(folder, topic_id)
@@ -70,12 +76,20 @@ class LogManager:
         checkpoints.sync_folder(self._folder)
 
     def checkpoint(self) -> None:
-        """Write recovery points and log starts."""
+        """Write recovery points, log starts and how far logs are compacted."""
+        with self._checkpointing:
+            self._checkpoint()
+
+    def _checkpoint(self) -> None:
         logs = list(self.logs.items())
         flushed = {key: each.flushed.offset for key, each in logs}
         starts = {key: each.start_offset for key, each in logs if each.start_offset}
         checkpoints.write_offsets(self._folder / checkpoints.RECOVERY_POINTS, flushed)
         checkpoints.write_offsets(self._folder / checkpoints.LOG_STARTS, starts)
+        cleaned = {
+            key: each.cleaned_offset for key, each in logs if each.cleaned_offset
+        }
+        checkpoints.write_offsets(self._folder / checkpoints.CLEANED, cleaned)
 
     @property
     def all_sound(self) -> bool:

@@ -93,6 +93,8 @@ class PartitionLog:
         cache_bytes: newest bytes kept in memory.
         clean: whether the last shutdown was clean, so that nothing needs checking.
         recovery_point: an offset below which all is known to be flushed.
+        log_start: an offset below which all is deleted.
+        cleaned_offset: an offset below which all is compacted.
     """
 
     def __init__(
@@ -103,6 +105,8 @@ class PartitionLog:
         cache_bytes: int = 1 << 20,
         clean: bool = False,
         recovery_point: int = 0,
+        log_start: int = 0,
+        cleaned_offset: int = 0,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
@@ -110,6 +114,8 @@ class PartitionLog:
         self.producers = Producers()
         self.failure: str | None = None
         self.damaged_at: int | None = None
+        self.cleaning = False
+        self.cleaned_offset = cleaned_offset
         self._cache = TailCache(cache_bytes)
         self._checkpoint_fd = os.open(
             folder / FLUSHED_OFFSET, os.O_RDWR | os.O_CREAT, 0o644
@@ -126,6 +132,7 @@ class PartitionLog:
         else:
             self._recover(flushed)
         self.flushed = self.end
+        self.start_offset = max(self.start_offset, min(log_start, self.end.offset))
 
     # --- opening ---
 
@@ -436,7 +443,11 @@ class PartitionLog:
         total = self.size
         # What is not flushed yet may be in a running flush: it stays for now.
         flushed = self.flushed.offset
-        while len(self.segments) > 1 and self.segments[1].base_offset <= flushed:
+        while (
+            len(self.segments) > 1
+            and self.segments[1].base_offset <= flushed
+            and not self.cleaning
+        ):
             oldest = self.segments[0]
             by_size = 0 <= self.config.retention_bytes <= total - oldest.size
             age = now_ms - oldest.max_timestamp
@@ -445,16 +456,36 @@ class PartitionLog:
                 break
             total -= oldest.size
             del self.segments[0]
-            self.start_offset = self.segments[0].base_offset
+            self.start_offset = max(self.start_offset, self.segments[0].base_offset)
             oldest.delete()
             deleted += 1
         return deleted
 
     def delete_before(self, offset: int) -> None:
-        """Drop whole segments that end at ``offset`` or earlier; all must be flushed."""
-        while len(self.segments) > 1 and self.segments[1].base_offset <= offset:
+        """Drop whole segments that end at ``offset`` or earlier and are flushed."""
+        offset = min(offset, self.flushed.offset)
+        while (
+            len(self.segments) > 1
+            and self.segments[1].base_offset <= offset
+            and not self.cleaning
+        ):
             self.segments.pop(0).delete()
-        self.start_offset = self.segments[0].base_offset
+        self.start_offset = max(self.start_offset, self.segments[0].base_offset)
+
+    def delete_records(self, offset: int) -> None:
+        """Nobody sees what lies before ``offset`` any more (DeleteRecords)."""
+        self.start_offset = max(self.start_offset, offset)
+        self.delete_before(offset)
+
+    def closed_segments(self) -> list[Segment]:
+        """Segments that are full, flushed and never written again."""
+        flushed = self.flushed.offset
+        following = [segment.base_offset for segment in self.segments[1:]]
+        return [
+            segment
+            for segment, next_base in zip(self.segments, following, strict=False)
+            if next_base <= flushed
+        ]
 
     @property
     def size(self) -> int:

@@ -105,6 +105,14 @@ class Producers:
             )
         )
 
+    def last_offsets(self) -> dict[int, int]:
+        """Last offset of every producer."""
+        return {
+            producer_id: known.batches[-1].last_offset
+            for producer_id, known in self._producers.items()
+            if known.batches
+        }
+
     def expire(self, before_ms: int) -> None:
         """Forget producers whose last batch is older than ``before_ms``."""
         old = [p for p, known in self._producers.items() if known.timestamp < before_ms]

@@ -34,13 +34,13 @@ class Segment:
     ) -> None:
         self.base_offset = base_offset
         self.path = folder / file_name(base_offset, ".log")
-        self._index_path = folder / file_name(base_offset, ".index")
-        self._time_path = folder / file_name(base_offset, ".timeindex")
+        self.index_path = folder / file_name(base_offset, ".index")
+        self.time_path = folder / file_name(base_offset, ".timeindex")
         self._interval = index_interval_bytes
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         self.size = os.fstat(self.fd).st_size
-        self.index = OffsetIndex(self._index_path, base_offset)
-        self.time_index = TimeIndex(self._time_path, base_offset)
+        self.index = OffsetIndex(self.index_path, base_offset)
+        self.time_index = TimeIndex(self.time_path, base_offset)
         self.max_timestamp = self.time_index.last_timestamp
         self._max_timestamp_offset = base_offset
         self._since_index = 0
@@ -123,6 +123,17 @@ class Segment:
         if self.max_timestamp >= 0:
             self.time_index.append(self.max_timestamp, self._max_timestamp_offset)
 
+    def replace(self, old: "Segment") -> None:
+        """Take the place of ``old``: indexes first, so that none is ever wrong."""
+        old.close()
+        old.index_path.unlink(missing_ok=True)
+        old.time_path.unlink(missing_ok=True)
+        self.path.rename(old.path)
+        self.index_path.rename(old.index_path)
+        self.time_path.rename(old.time_path)
+        self.path = old.path
+        self.index_path, self.time_path = old.index_path, old.time_path
+
     def close(self) -> None:
         self.index.close()
         self.time_index.close()
@@ -130,7 +141,7 @@ class Segment:
 
     def delete(self) -> None:
         self.close()
-        for path in (self.path, self._index_path, self._time_path):
+        for path in (self.path, self.index_path, self.time_path):
             path.unlink(missing_ok=True)
 
 

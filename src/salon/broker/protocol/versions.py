@@ -26,12 +26,16 @@ SASL_HANDSHAKE = 17
 API_VERSIONS = 18
 CREATE_TOPICS = 19
 DELETE_TOPICS = 20
+DELETE_RECORDS = 21
 INIT_PRODUCER_ID = 22
 OFFSET_FOR_LEADER_EPOCH = 23
 DESCRIBE_CONFIGS = 32
+ALTER_CONFIGS = 33
 SASL_AUTHENTICATE = 36
 CREATE_PARTITIONS = 37
 DELETE_GROUPS = 42
+INCREMENTAL_ALTER_CONFIGS = 44
+OFFSET_DELETE = 47
 DESCRIBE_CLUSTER = 60
 
 
@@ -62,12 +66,16 @@ APIS: dict[int, Api] = {
     API_VERSIONS: Api("ApiVersions", 0, 4, 3),
     CREATE_TOPICS: Api("CreateTopics", 2, 7, 5),
     DELETE_TOPICS: Api("DeleteTopics", 1, 6, 4),
+    DELETE_RECORDS: Api("DeleteRecords", 0, 2, 2),
     INIT_PRODUCER_ID: Api("InitProducerId", 0, 5, 2),
     OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 2, 4, 4),
     DESCRIBE_CONFIGS: Api("DescribeConfigs", 1, 4, 4),
+    ALTER_CONFIGS: Api("AlterConfigs", 0, 2, 2),
     SASL_AUTHENTICATE: Api("SaslAuthenticate", 0, 2, 2),
     CREATE_PARTITIONS: Api("CreatePartitions", 0, 3, 2),
     DELETE_GROUPS: Api("DeleteGroups", 0, 2, 2),
+    INCREMENTAL_ALTER_CONFIGS: Api("IncrementalAlterConfigs", 0, 1, 1),
+    OFFSET_DELETE: Api("OffsetDelete", 0, 0, 99),
     DESCRIBE_CLUSTER: Api("DescribeCluster", 0, 2, 0),
 }
 
@@ -82,6 +90,8 @@ CONTROL = frozenset(
         DELETE_TOPICS,
         CREATE_PARTITIONS,
         DESCRIBE_CONFIGS,
+        ALTER_CONFIGS,
+        INCREMENTAL_ALTER_CONFIGS,
         SASL_AUTHENTICATE,
         DESCRIBE_CLUSTER,
         FIND_COORDINATOR,

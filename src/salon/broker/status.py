@@ -1,0 +1,63 @@
+"""The pipeline at this moment, as plain data: what ``salon broker status`` draws."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from salon.broker.metrics import Metrics
+from salon.broker.purgatory import Purgatory
+from salon.broker.replicas import ReplicaManager
+from salon.broker.socket_server import Plane, SocketServer
+
+
+def pipeline(
+    network: SocketServer,
+    purgatories: Mapping[str, Purgatory],
+    replicas: ReplicaManager,
+    metrics: Metrics,
+) -> dict[str, Any]:
+    """Every stage with what waits there and how much it may be.
+
+    Returns:
+        JSON-ready: ``listeners``, ``planes``, ``purgatories``, ``requests`` (count and
+        milliseconds by name), ``totals``, ``offline`` partitions with the reason.
+    """
+    planes = {"data": _plane(network.data)}
+    if network.control_acceptor is not None:
+        planes["control"] = _plane(network.control)
+    return {
+        "listeners": {
+            name: {"address": f"{each.host}:{each.port}"}
+            for name, each in network.acceptors.items()
+        },
+        "connections": network.quotas.total,
+        "planes": planes,
+        "purgatories": {
+            name: {"delayed": each.delayed, "watched": each.size}
+            for name, each in purgatories.items()
+        },
+        "requests": metrics.request_times(),
+        "totals": dict(metrics.counts()),
+        "partitions": len(replicas.partitions),
+        "offline": {
+            f"{topic}-{index}": each.log.failure
+            for (topic, index), each in replicas.partitions.items()
+            if each.log.failure is not None
+        },
+    }
+
+
+def _plane(plane: Plane) -> dict[str, Any]:
+    return {
+        "processors": [
+            {
+                "number": each.number,
+                "listener": each.endpoint.name,
+                "connections": len(each.connections),
+                "responses": each.response_queue_size,
+                "stopped": each.stopped,
+            }
+            for each in plane.processors
+        ],
+        "queue": {"size": len(plane.channel), "capacity": plane.channel.capacity},
+        "handlers": {"busy": plane.pool.busy, "size": plane.pool.size},
+    }
