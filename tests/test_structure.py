@@ -13,15 +13,20 @@ SOURCE = ROOT / "src" / "salon"
 
 
 def named_in(module):
+    """Functions, classes, ``Class.method`` and constants of a module."""
     tree = ast.parse(module.read_text(encoding="utf-8"))
+    functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     names = set()
-    for node in tree.body:
-        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+    for node in ast.walk(tree):
+        if isinstance(node, (*functions, ast.ClassDef)):
             names.add(node.name)
         if isinstance(node, ast.ClassDef):
-            for inner in node.body:
-                if isinstance(inner, (ast.FunctionDef, ast.AsyncFunctionDef)):
-                    names.add(f"{node.name}.{inner.name}")
+            names.update(
+                f"{node.name}.{inner.name}"
+                for inner in node.body
+                if isinstance(inner, functions)
+            )
+    for node in tree.body:
         if isinstance(node, (ast.Assign, ast.AnnAssign)):
             targets = node.targets if isinstance(node, ast.Assign) else [node.target]
             names.update(t.id for t in targets if isinstance(t, ast.Name))
