@@ -40,7 +40,7 @@ def ddpm(
     batch: Annotated[int | None, typer.Option(help="pictures a step [32]")] = None,
     lr: Annotated[float | None, typer.Option(help="learning rate [2e-4]")] = None,
     size: Annotated[
-        str | None, typer.Option(help="small, default, paper [small]")
+        str | None, typer.Option(help="tiny, small, default, paper [small]")
     ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="linear, scaled_linear or cosine [linear]")

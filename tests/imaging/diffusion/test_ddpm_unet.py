@@ -30,7 +30,8 @@ def test_the_papers_cifar_model_has_its_35_7_million_parameters() -> None:
 
 
 @pytest.mark.parametrize(
-    ("size", "count"), [("small", 2_587_491), ("default", 20_350_403)]
+    ("size", "count"),
+    [("tiny", 177_427), ("small", 2_587_491), ("default", 20_350_403)],
 )
 def test_the_sizes_have_the_parameters_that_the_page_names(
     size: str, count: int

@@ -46,6 +46,7 @@ class Size:
 
 
 SIZES = {
+    "tiny": Size((16, 32), 1, 4),
     "small": Size((32, 64, 128), 1, 8),
     "default": Size((64, 128, 192, 256), 2, 16),
     "paper": Size((128, 256, 256, 256), 2, 32),
