@@ -19,6 +19,7 @@ from typing import Any
 
 import msgspec
 
+from salon.errors import Refusal
 from salon.messaging.destinations import (
     APP,
     QUEUE,
@@ -43,7 +44,7 @@ from salon.messaging.mapping import (
 )
 from salon.messaging.message import Headers, Message, ReceiptHeaders
 from salon.messaging.refusal import NotGranted
-from salon.messaging.sessions import Session, Subscription
+from salon.messaging.sessions import CLOSE, SLOW, Session, Subscription
 from salon.messaging.subscriptions import SubscriptionRegistry
 from salon.messaging.template import MessagingTemplate
 from salon.stomp import events
@@ -202,17 +203,24 @@ class Dispatcher:
         """A subscription that lasts: to a topic, a queue, or what is the user's own."""
         headers = Headers(event.headers)
         subscription = self._registry.add(
-            session, event.id, event.destination, named=event.named, ack=event.ack
+            session,
+            event.id,
+            event.destination,
+            named=event.named,
+            ack=event.ack,
+            slow=_slow(event, headers),
         )
-        if within(QUEUE, event.destination) is not None:
-            try:
+        queue = within(QUEUE, event.destination) is not None
+        try:
+            if queue:
                 self._queues.consume(subscription, headers.get("prefetch-count"))
-            except Exception:
-                self._registry.remove(session, event.id)
-                raise
+            elif event.ack != "auto":
+                self._queues.keep_for(subscription)
+        except Exception:
+            self._registry.remove(session, event.id)
+            raise
+        if queue:
             return Reply(), subscription
-        if event.ack != "auto":
-            self._queues.keep_for(subscription)
         receipt = ReceiptHeaders()
         if self._template.retention.keeps(event.destination) is not None:
             receipt["position"] = self._template.position
@@ -343,6 +351,24 @@ _HEADERS = 100
 async def _given(result: Any) -> Any:
     """What a handler returned, or what its awaitable will give."""
     return await result if inspect.isawaitable(result) else result
+
+
+def _slow(event: events.Subscribe, headers: Headers) -> str:
+    """The header ``slow-consumer``.
+
+    Raises:
+        Refusal: theirs; ``invalid_slow_consumer``.
+    """
+    slow = headers.get("slow-consumer") or CLOSE
+    kept = event.ack != "auto" or within(QUEUE, event.destination) is not None
+    if slow not in SLOW or (kept and slow != CLOSE):
+        raise Refusal(
+            "invalid_slow_consumer",
+            f"slow-consumer {slow[:20]!r} is not close, drop-oldest or coalesce; where "
+            "messages wait for an ACK, or in a queue, it can only be close.",
+            field="slow-consumer",
+        )
+    return slow
 
 
 def _unknown(destination: str) -> NotGranted:

@@ -1,12 +1,21 @@
 """A connected client and what it listens to."""
 
 from functools import lru_cache
-from typing import Any
+from typing import Any, Final
 
 from salon.messaging.channel import Channel
 from salon.messaging.principal import Principal
 from salon.stomp.codec import encode_headers
 from salon.stomp.frames import Version
+
+CLOSE: Final = "close"
+DROP_OLDEST: Final = "drop-oldest"
+LATEST: Final = "coalesce"
+
+SLOW: Final = frozenset({CLOSE, DROP_OLDEST, LATEST})
+"""What a subscription may ask for, for the time when its reader is too slow: to be
+closed (nothing is lost: it comes back and catches up), to miss the oldest messages, or
+to get the last one only."""
 
 
 class Session:
@@ -65,22 +74,34 @@ class Group:
 
     Clients of one SDK use the same ids (``sub-0``), so a fan-out to a thousand of them
     is encoded once.
+
+    Attributes:
+        start: of the frame, up to the headers of the message.
+        version: of STOMP.
+        droppable: whether a slow reader may miss any message.
+        coalesce: the key by which each message replaces the one before, or None.
     """
 
-    __slots__ = ("start", "version")
+    __slots__ = ("coalesce", "droppable", "start", "version")
 
-    def __init__(self, destination: str, id_: str | None, version: Version) -> None:
+    def __init__(
+        self, destination: str, id_: str | None, version: Version, slow: str = CLOSE
+    ) -> None:
         headers = [("destination", destination)]
         if id_ is not None:
             headers.append(("subscription", id_))
         self.start = b"MESSAGE\n" + encode_headers(headers, version)
         self.version = version
+        self.droppable = slow != CLOSE
+        self.coalesce = f"subscription {id_ or destination}" if slow == LATEST else None
 
 
 @lru_cache(maxsize=4096)
-def group_of(destination: str, id_: str | None, version: Version) -> Group:
+def group_of(
+    destination: str, id_: str | None, version: Version, slow: str = CLOSE
+) -> Group:
     """The group of a subscription; equal ones share it as long as it is in use."""
-    return Group(destination, id_, version)
+    return Group(destination, id_, version, slow)
 
 
 class Subscription:
@@ -102,10 +123,13 @@ class Subscription:
         *,
         named: bool = True,
         ack: str = "auto",
+        slow: str = CLOSE,
     ) -> None:
+        """A new subscription; ``slow``: one of ``SLOW``."""
         self.session = session
         self.id = id_
         self.destination = destination
         self.ack = ack
         self.consumer: Any = None
-        self.group = group_of(destination, id_ if named else None, session.version)
+        name = id_ if named else None
+        self.group = group_of(destination, name, session.version, slow)

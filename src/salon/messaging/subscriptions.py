@@ -9,7 +9,7 @@ here: they are reached through the user.
 from collections.abc import Mapping
 
 from salon.messaging.destinations import USER, within
-from salon.messaging.sessions import Group, Session, Subscription
+from salon.messaging.sessions import CLOSE, Group, Session, Subscription
 
 Members = dict[Subscription, None]
 """A set that keeps its order."""
@@ -36,9 +36,12 @@ class SubscriptionRegistry:
         *,
         named: bool = True,
         ack: str = "auto",
+        slow: str = CLOSE,
     ) -> Subscription:
         """Subscribe a session; from now on it gets what is sent there."""
-        subscription = Subscription(session, id_, destination, named=named, ack=ack)
+        subscription = Subscription(
+            session, id_, destination, named=named, ack=ack, slow=slow
+        )
         session.subscriptions[id_] = subscription
         queue = within(USER, destination)
         if queue is not None:

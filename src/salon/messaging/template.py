@@ -268,7 +268,8 @@ class _Outgoing:
     def give_all(self, group: Group, members: list[Subscription]) -> None:
         """To many of one group: what they share is looked up once."""
         frame = self._frame(group)
-        droppable, coalesce = self.droppable, self._coalesce
+        droppable = self.droppable or group.droppable
+        coalesce = group.coalesce or self._coalesce
         for subscription in members:
             if subscription.consumer is not None:
                 self.give(subscription)
@@ -286,10 +287,14 @@ class _Outgoing:
             self._queues.put_private(subscription, self.headers, self.body)
             self.given += 1
             return
-        frame = self._frame(subscription.group)
+        group = subscription.group
         channel = subscription.session.channel
         try:
-            channel.send(frame, droppable=self.droppable, coalesce=self._coalesce)
+            channel.send(
+                self._frame(group),
+                droppable=self.droppable or group.droppable,
+                coalesce=group.coalesce or self._coalesce,
+            )
         except Exception:  # one bad connection must not end a fan-out
             log.exception("messaging.send", channel=channel.id)
             return
