@@ -34,6 +34,18 @@ if [ ${#missing[@]} -gt 0 ]; then
   fi
 fi
 
+# the clients of others, in JavaScript (scripts/web.sh has brought Node by now)
+for package in tests/interop/*/node; do
+  if [ ! -e "$package/node_modules/.salon" ] || ! cmp -s "$package/package-lock.json" "$package/node_modules/.salon"; then
+    echo "· installing the clients of $package"
+    if (cd "$package" && npm ci --no-audit --no-fund --loglevel=error >/dev/null); then
+      cp "$package/package-lock.json" "$package/node_modules/.salon"
+    else
+      echo "· could not install them"
+    fi
+  fi
+done
+
 pom=tests/kafka/pom.xml
 stamp=.deps/kafka/pom.xml
 if ! cmp -s "$pom" "$stamp"; then

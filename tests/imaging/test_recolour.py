@@ -20,10 +20,8 @@ def _body(picture: np.ndarray) -> np.ndarray:
     return picture[60:80, 50:70, :3].reshape(-1, 3).mean(0)
 
 
-@pytest.mark.parametrize("colour", sorted(PALETTE))
+@pytest.mark.parametrize("colour", sorted(set(PALETTE) - {"red"}))
 def test_the_body_takes_the_colour(colour: str) -> None:
-    if colour == "red":
-        pytest.skip("the apple is red already")
     painted = recolour(APPLE, colour)
     assert _body(painted) == pytest.approx(PALETTE[colour], abs=3)
     assert dominant_colour(painted) == colour or colour in ("black", "white", "grey")
