@@ -422,6 +422,26 @@ class TestPrivateQueues:
         assert ann.channel.closed[0] == 4408
         assert "ACK" in ann.channel.closed[1]
 
+    async def test_their_bytes_are_bounded_too(self):
+        place = Place(private_bytes=100)
+        ann = self.subscriber(place)
+        for _ in range(2):
+            place.template.send("/topic/a", b"x" * 60)
+
+        assert ann.channel.closed[0] == 4408
+
+    async def test_a_session_may_have_only_so_many(self):
+        place = Place(private_queues=2)
+        ann = place.session("ann")
+        for i in range(2):
+            place.queues.keep_for(
+                place.registry.add(ann, f"{i}", f"/topic/{i}", ack="client")
+            )
+        with pytest.raises(Refusal, match="2 subscriptions that acknowledge"):
+            place.queues.keep_for(
+                place.registry.add(ann, "2", "/topic/2", ack="client")
+            )
+
     async def test_nothing_is_left_when_it_goes(self, place):
         ann = self.subscriber(place)
         place.template.send("/topic/a", b"x")

@@ -142,7 +142,7 @@ class Client:
 
     async def _open(self) -> None:
         loop = asyncio.get_running_loop()
-        self._failed = None
+        self._forgive()
         self._lost = lost = loop.create_future()
         self._connected = connected = loop.create_future()
         self._decoder = Decoder(Limits(body=1 << 24, head=1 << 16), SERVER_COMMANDS)
@@ -184,6 +184,10 @@ class Client:
                 else:
                     pause = FIRST_PAUSE
                     break
+
+    def _forgive(self) -> None:
+        """What ended the last connection does not end the next."""
+        self._failed = None
 
     def _given_up(self, why: Disconnected) -> bool:
         if self._failed is None and self._reconnect and why.code != POLICY:

@@ -92,7 +92,7 @@ class _Stream(asyncio.Protocol):
         self._transport.close()
 
 
-class _Socket(picows.WSListener):  # type: ignore[misc] # untyped
+class _Socket(picows.WSListener):
     """WebSocket; STOMP frames may span messages, so fragments need no joining."""
 
     def __init__(self, on_data: OnData, on_close: OnClose) -> None:

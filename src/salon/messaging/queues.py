@@ -53,6 +53,10 @@ class QueueLimits:
     """Bytes that may wait in a consumer's channel when it is given more."""
     private: int = 1_000
     """Messages of a topic that wait for one acknowledging subscriber."""
+    private_bytes: int = 1024 * 1024
+    """Bytes of the same."""
+    private_queues: int = 20
+    """Acknowledging subscriptions to topics that one session may have."""
     dead_letters: str = "/queue/DLQ"
     """Where messages go that nobody wanted."""
 
@@ -140,10 +144,22 @@ class Queues:
         self._add(queue, subscription, most)
 
     def keep_for(self, subscription: Subscription) -> None:
-        """Give a subscription to a topic a queue of its own, for acknowledgements."""
+        """Give a subscription to a topic a queue of its own, for acknowledgements.
+
+        Raises:
+            Refusal: theirs; ``too_many_acknowledging``.
+        """
         limits = self.limits
+        others = subscription.session.subscriptions.values()
+        if sum(each.consumer is not None for each in others) >= limits.private_queues:
+            raise Refusal(
+                "too_many_acknowledging",
+                f"A connection may have {limits.private_queues} subscriptions that"
+                " acknowledge; subscribe to more with ack:auto.",
+                params={"limit": limits.private_queues},
+            )
         queue = Queue(
-            subscription.destination, limits.private, limits.bytes, self._acks
+            subscription.destination, limits.private, limits.private_bytes, self._acks
         )
         self._add(queue, subscription, limits.prefetch)
 
@@ -229,9 +245,9 @@ class Queues:
 
     @staticmethod
     def _named(session: Session, ack: Ack) -> Delivery | None:
+        among: dict[str, Delivery] = session.deliveries
         if ack.id is not None:
-            return session.deliveries.get(ack.id)
-        among = session.deliveries
+            return among.get(ack.id)
         if ack.subscription is not None:
             subscription = session.subscriptions.get(ack.subscription)
             if subscription is None or subscription.consumer is None:
