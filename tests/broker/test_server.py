@@ -530,3 +530,62 @@ async def test_closing_answers_who_waits_and_leaves_nothing_running(tmp_path: Pa
     wire.writer.close()
 
     assert len(rest) > 0, "the waiting fetch was answered before the end"
+
+
+async def big_log(broker: Broker, wire: Wire) -> bytes:
+    """Eight batches of half a megabyte, none of them in the tail cache."""
+    await wire.create("big")
+    value = random.Random(1).randbytes(500_000)
+    for i in range(8):
+        await wire.produce("big", bytes([i]) + value)
+    return value
+
+
+async def test_a_slow_consumer_gets_a_file_whole_also_when_it_is_deleted_meanwhile(
+    tmp_path: Path,
+):
+    """4 MB by sendfile to somebody who reads nothing at first."""
+    settings = {"salon.tail.cache.bytes": 0, "log.segment.bytes": 5_000_000}
+    async with (
+        Broker.open(config(tmp_path / "data", **settings)) as broker,
+        await Wire.connect(broker.port) as wire,
+    ):
+        value = await big_log(broker, wire)
+        slow = await Wire.connect(broker.port)
+        slow.reader._transport.pause_reading()  # type: ignore[attr-defined]
+        slow.send_fetch("big", 0, max_bytes=1 << 23)
+        await slow.writer.drain()
+        while broker.metrics.meter("BytesOutPerSec").count == 0:
+            await asyncio.sleep(0)
+        for _ in range(10):
+            await asyncio.sleep(0)
+        await broker.admin.delete("big")
+        slow.reader._transport.resume_reading()  # type: ignore[attr-defined]
+        _, data = await slow.receive()
+        found = decode_response(1, 11, data).responses[0].partitions[0]
+        slow.writer.close()
+
+    assert values(found.records) == [bytes([i]) + value for i in range(8)]
+
+
+async def test_a_consumer_that_goes_in_the_middle_of_a_file_leaves_nothing_behind(
+    tmp_path: Path,
+):
+    async with (
+        Broker.open(
+            config(tmp_path / "data", **{"salon.tail.cache.bytes": 0})
+        ) as broker,
+        await Wire.connect(broker.port) as wire,
+    ):
+        await big_log(broker, wire)
+        before = len(list(Path("/proc/self/fd").iterdir()))
+        for _ in range(5):
+            gone = await Wire.connect(broker.port)
+            gone.send_fetch("big", 0, max_bytes=1 << 23)
+            await gone.reader.readexactly(1000)
+            gone.writer.transport.abort()
+        while broker.network.quotas.total > 1:
+            await asyncio.sleep(0)
+        after = len(list(Path("/proc/self/fd").iterdir()))
+
+    assert after <= before

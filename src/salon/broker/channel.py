@@ -18,11 +18,12 @@ from time import perf_counter_ns
 from typing import Protocol
 
 from salon.broker.endpoint import Endpoint
+from salon.broker.log.file_region import FileRegion
 from salon.broker.metrics import Metrics
 from salon.broker.protocol.header import RequestHeader, response_prefix
 from salon.broker.protocol.versions import FETCH
 
-Buffer = bytes | bytearray | memoryview
+Buffer = bytes | bytearray | memoryview | FileRegion
 
 
 class ResponseKind(Enum):

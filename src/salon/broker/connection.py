@@ -16,17 +16,25 @@ is left there the connection waits, with at most one scratch buffer read.
 Muting does not stop the transport at once, which would cost two system calls for every
 request. It is stopped when bytes arrive while muted: at most one scratch buffer of a
 pipelining client is read ahead.
+
+Responses are joined when small and handed on buffer by buffer when large. Bytes of a
+segment go by ``sendfile``, past the transport and only when it has nothing left to
+write; when the socket is full a second descriptor of it tells when it is not, because
+the loop watches the first.
 """
 
 import asyncio
+import os
 import socket
 import struct
+from collections import deque
 from collections.abc import Sequence
 from typing import Protocol, cast
 
 from salon.broker.authenticator import Authenticator
 from salon.broker.channel import Buffer
 from salon.broker.endpoint import Endpoint
+from salon.broker.log.file_region import FileRegion
 from salon.broker.memory_pool import MemoryPool
 
 _LENGTH = struct.Struct(">i")
@@ -81,6 +89,8 @@ class Connection(asyncio.BufferedProtocol):
         self._paused = False
         self._writing = False
         self._pending = bytearray()
+        self._outgoing: deque[Buffer] = deque()
+        self._watched_fd = -1
         self._frame: bytearray | None = None
         self._frame_size = 0
         self._have = 0
@@ -225,17 +235,72 @@ class Connection(asyncio.BufferedProtocol):
         """
         assert self._transport is not None
         if size < _JOIN_BELOW:
-            self._transport.write(b"".join(parts))
-        else:
-            self._transport.writelines(list(parts))
-        return not self._writing
+            self._transport.write(b"".join(cast("Sequence[bytes]", parts)))
+            return not self._writing
+        self._outgoing.extend(parts)
+        return self._send_on()
+
+    def _send_on(self) -> bool:
+        """Write what is left, in order; True when all of it is with the kernel."""
+        assert self._transport is not None
+        outgoing = self._outgoing
+        while outgoing and not self._writing:
+            part = outgoing[0]
+            if not isinstance(part, FileRegion):
+                self._transport.writelines(self._take_buffers())
+                continue
+            if self._owner.endpoint.tls is not None:
+                self._transport.write(part.read())
+            elif not part.send(self._transport.get_extra_info("socket").fileno()):
+                self._watch_socket()
+                return False
+            outgoing.popleft()
+        return not self._outgoing and not self._writing
+
+    def _take_buffers(self) -> list[bytes | bytearray | memoryview]:
+        """What comes before the next region: one system call writes all of it."""
+        buffers = []
+        while self._outgoing:
+            part = self._outgoing[0]
+            if isinstance(part, FileRegion):
+                break
+            buffers.append(part)
+            self._outgoing.popleft()
+        return buffers
+
+    def _watch_socket(self) -> None:
+        assert self._transport is not None
+        if self._watched_fd < 0:
+            fd = self._transport.get_extra_info("socket").fileno()
+            self._watched_fd = os.dup(fd)
+        loop = asyncio.get_running_loop()
+        loop.add_writer(self._watched_fd, self._socket_takes_more)
+
+    def _socket_takes_more(self) -> None:
+        asyncio.get_running_loop().remove_writer(self._watched_fd)
+        try:
+            if self._send_on():
+                self._owner.sent(self)
+        except OSError:
+            self.abort()
+
+    def _forget_outgoing(self) -> None:
+        self._outgoing.clear()
+        if self._watched_fd >= 0:
+            asyncio.get_running_loop().remove_writer(self._watched_fd)
+            os.close(self._watched_fd)
+            self._watched_fd = -1
 
     def pause_writing(self) -> None:
         self._writing = True
 
     def resume_writing(self) -> None:
         self._writing = False
-        self._owner.sent(self)
+        try:
+            if self._send_on():
+                self._owner.sent(self)
+        except OSError:
+            self.abort()
 
     # --- ending ---
 
@@ -257,6 +322,7 @@ class Connection(asyncio.BufferedProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closed = True
         self._pending = bytearray()
+        self._forget_outgoing()
         if self._frame is not None and self._memory is not None:
             self._memory.release(self._frame_size)
         self._frame = None

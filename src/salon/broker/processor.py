@@ -250,6 +250,9 @@ class Processor:
             assert isinstance(connection, Connection)
             try:
                 self._process(connection, response)
+            except OSError as error:
+                log.info("%s closed: %s", connection.id, error)
+                connection.abort()
             except Exception:
                 log.exception("%s closed: its response failed", connection.id)
                 connection.abort()

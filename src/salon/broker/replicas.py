@@ -368,6 +368,7 @@ class ReplicaManager:
                 max(0, min(wanted.max_bytes, left)),
                 end,
                 at_least_one=first,
+                regions=True,
             )
         except ApiError as error:
             return PartitionData(

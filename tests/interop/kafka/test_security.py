@@ -60,6 +60,7 @@ def secured(
         f"ssl.keystore.location={certificates / 'server.pem'}",
         f"ssl.truststore.location={certificates / 'client.crt'}",
         "ssl.client.auth=requested",
+        "salon.tail.cache.bytes=0",  # large fetches read the file, TLS or not
     ) as running:
         yield running
         assert running.terminate() == 0

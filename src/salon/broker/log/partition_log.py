@@ -21,6 +21,7 @@ from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import batch as batches
 from salon.broker.log import checkpoints
 from salon.broker.log.batch import Batch, Record
+from salon.broker.log.file_region import FileRegion
 from salon.broker.log.producers import Producers
 from salon.broker.log.recovery import recover
 from salon.broker.log.segment import Segment, file_name
@@ -30,6 +31,8 @@ log = logging.getLogger(__name__)
 
 FLUSHED_OFFSET = "flushed-offset"
 _OFFSET = struct.Struct(">q")
+_SENDFILE_FROM = 32_768
+"""Smaller reads are copied: two system calls more would cost more than the copies."""
 _MAX_RELATIVE = 2**31 - 1
 _INDEX_MAX_POSITION = 2**31 - 1
 
@@ -46,7 +49,7 @@ class Slice(NamedTuple):
     """What a read found: whole batches, save perhaps the last, and their size."""
 
     start: LogOffset
-    parts: tuple[bytes | memoryview, ...]
+    parts: tuple[bytes | memoryview | FileRegion, ...]
     size: int
 
 
@@ -340,7 +343,13 @@ class PartitionLog:
     # --- reading ---
 
     def read(
-        self, offset: int, max_bytes: int, limit: LogOffset, *, at_least_one: bool
+        self,
+        offset: int,
+        max_bytes: int,
+        limit: LogOffset,
+        *,
+        at_least_one: bool,
+        regions: bool = False,
     ) -> Slice:
         """Batches from the one that holds ``offset``, none at or beyond ``limit``.
 
@@ -350,6 +359,7 @@ class PartitionLog:
             limit: the high watermark, or the end.
             at_least_one: give the first batch even if it alone is larger, because a
                 consumer that gets nothing would ask for the same for ever.
+            regions: whether a large part may be a ``FileRegion``.
 
         Raises:
             ApiError: theirs; OFFSET_OUT_OF_RANGE.
@@ -367,10 +377,15 @@ class PartitionLog:
         if cached is not None:
             parts, size = cached
             return Slice(LogOffset(offset, -1, -1), tuple(parts), size)
-        return self._read_file(offset, max_bytes, limit, at_least_one=at_least_one)
+        return self._read_file(offset, max_bytes, limit, at_least_one, regions)
 
     def _read_file(
-        self, offset: int, max_bytes: int, limit: LogOffset, *, at_least_one: bool
+        self,
+        offset: int,
+        max_bytes: int,
+        limit: LogOffset,
+        at_least_one: bool,
+        regions: bool,
     ) -> Slice:
         first = max(bisect_right([s.base_offset for s in self.segments], offset) - 1, 0)
         for segment in self.segments[first:]:
@@ -389,6 +404,8 @@ class PartitionLog:
                     break
                 size = min(batch.size, end - position)
             start = LogOffset(batch.base_offset, segment.base_offset, position)
+            if regions and size >= _SENDFILE_FROM:
+                return Slice(start, (FileRegion(segment.fd, position, size),), size)
             data = segment.read(position, size)
             return Slice(start, (data,), len(data)) if data else Slice(start, (), 0)
         return Slice(LogOffset(offset, -1, -1), (), 0)

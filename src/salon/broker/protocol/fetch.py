@@ -8,8 +8,10 @@ import struct
 from typing import NamedTuple
 from uuid import UUID
 
+from salon.broker.log.file_region import FileRegion
 from salon.broker.protocol.primitives import Reader, uvarint
 
+Buffer = bytes | bytearray | memoryview | FileRegion
 TopicKey = str | UUID
 """A topic's name before v13, its id from there."""
 
@@ -49,7 +51,7 @@ class PartitionData(NamedTuple):
     high_watermark: int = -1
     last_stable_offset: int = -1
     log_start_offset: int = -1
-    records: tuple[bytes | memoryview, ...] = ()
+    records: tuple[bytes | memoryview | FileRegion, ...] = ()
     size: int = 0
 
 
@@ -122,11 +124,11 @@ def encode(
     version: int,
     *,
     error: int = 0,
-) -> tuple[list[bytes | bytearray | memoryview], int]:
+) -> tuple[list[Buffer], int]:
     """A Fetch response body as buffers to be sent one after another, and its size."""
     compact = version >= 12
     head = _HEAD.pack(0, error, 0) if version >= 7 else b"\0\0\0\0"
-    parts: list[bytes | bytearray | memoryview] = []
+    parts: list[Buffer] = []
     out = bytearray(head)
     size = 0
     out += _length(len(topics), compact=compact)
