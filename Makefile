@@ -24,6 +24,7 @@ $(STAMP)/run: pyproject.toml requirements/run.txt | $(VENV)/bin/python
 	@mkdir -p $(STAMP)
 	@$(PIP) install -r requirements/run.txt
 	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@$(PY) -m compileall -q src
 	@touch $@
 
 $(STAMP)/dev: pyproject.toml requirements/dev.txt $(STAMP)/run
