@@ -29,7 +29,7 @@ async def subscribe(world, session, slow, destination="/topic/x", ack="auto"):
         (None, (False, None)),
         ("close", (False, None)),
         ("drop-oldest", (True, None)),
-        ("coalesce", (True, "subscription sub-0")),
+        ("coalesce", (True, "subscription sub-0 {}")),
     ],
 )
 @pytest.mark.parametrize("destination", ["/topic/x", "/user/queue/x"])
@@ -41,7 +41,8 @@ async def test_each_subscription_says_what_it_may_miss(world, slow, lane, destin
     else:
         world.template.send_to_user("ann", "/queue/x", b"m")
 
-    assert session.channel.lanes == [lane]
+    droppable, key = lane
+    assert session.channel.lanes == [(droppable, key and key.format(destination))]
 
 
 async def test_a_fan_out_serves_each_in_its_own_way(world):

@@ -39,6 +39,11 @@ def check_canonical(destination: str) -> None:
         )
 
 
+def is_pattern(destination: str) -> bool:
+    """Whether a destination names several: it has a ``*``."""
+    return "*" in destination
+
+
 def within(prefix: str, destination: str) -> str | None:
     """What follows ``prefix``, with its leading slash; None outside of it.
 

@@ -26,6 +26,7 @@ from salon.messaging.destinations import (
     TOPIC,
     USER,
     check_canonical,
+    is_pattern,
     within,
 )
 from salon.messaging.grants import Grants
@@ -170,6 +171,8 @@ class Dispatcher:
             NotGranted: theirs; may not listen there, or nobody is there.
             Refusal, Exception: what the handler raised and nobody took.
         """
+        if is_pattern(event.destination):
+            return self._store_pattern(session, event)
         self._check(SUBSCRIBE, session, event.destination)
         path = within(self._prefix, event.destination)
         if path is None:
@@ -228,6 +231,26 @@ class Dispatcher:
         if resume is not None and not self._template.replay(subscription, resume):
             receipt["gap"] = "true"
         return Reply(receipt=receipt), subscription
+
+    def _store_pattern(
+        self, session: Session, event: events.Subscribe
+    ) -> tuple[Reply, Subscription]:
+        """A subscription to all topics of a pattern, where that pattern is granted."""
+        if not self._grants.allow_pattern(event.destination, session.principal):
+            raise NotGranted(
+                "destination_invalid",
+                f"SUBSCRIBE to the pattern {event.destination!r} is not granted to you",
+            )
+        if event.ack != "auto":
+            raise NotGranted("ack_refused", "patterns are subscribed to with ack:auto")
+        subscription = self._registry.add(
+            session,
+            event.id,
+            event.destination,
+            named=event.named,
+            slow=_slow(event, Headers(event.headers)),
+        )
+        return Reply(), subscription
 
     def unsubscribe(
         self, session: Session, event: events.Unsubscribe

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from salon.messaging.ant import AntPattern
 from salon.messaging.principal import Principal
 
+PATTERN = "SUBSCRIBE to a pattern"
+
 Check = Callable[[Principal, Mapping[str, str]], bool]
 """Looks closer: the principal and the variables of the pattern; must not wait."""
 
@@ -41,6 +43,13 @@ def may_subscribe(pattern: str, *roles: str, check: Check | None = None) -> Gran
     return Grant("SUBSCRIBE", AntPattern(pattern), frozenset(roles), check)
 
 
+def may_subscribe_pattern(
+    pattern: str, *roles: str, check: Check | None = None
+) -> Grant:
+    """These roles may SUBSCRIBE to this very pattern (``*``, ``**``), as it is spelt."""
+    return Grant(PATTERN, AntPattern(pattern), frozenset(roles), check)
+
+
 class Grants:
     """Grants, looked up by destination."""
 
@@ -48,11 +57,16 @@ class Grants:
         self._exact: dict[tuple[str, str], list[Grant]] = {}
         self._patterns: dict[str, list[Grant]] = {}
         for grant in grants:
-            if grant.pattern.is_literal:
+            if grant.operation == PATTERN or grant.pattern.is_literal:
                 key = (grant.operation, grant.pattern.text)
                 self._exact.setdefault(key, []).append(grant)
             else:
                 self._patterns.setdefault(grant.operation, []).append(grant)
+
+    def allow_pattern(self, pattern: str, principal: Principal) -> bool:
+        """Whether a grant names this pattern."""
+        grants = self._exact.get((PATTERN, pattern), ())
+        return any(_holds(grant, principal, {}) for grant in grants)
 
     def allow(self, operation: str, destination: str, principal: Principal) -> bool:
         """Whether any grant allows this."""

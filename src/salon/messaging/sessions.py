@@ -93,7 +93,7 @@ class Group:
         self.start = b"MESSAGE\n" + encode_headers(headers, version)
         self.version = version
         self.droppable = slow != CLOSE
-        self.coalesce = f"subscription {id_ or destination}" if slow == LATEST else None
+        self.coalesce = f"subscription {id_} {destination}" if slow == LATEST else None
 
 
 @lru_cache(maxsize=4096)
@@ -113,7 +113,16 @@ class Subscription:
         consumer: its place at a queue (``queue.Consumer``), if it has one.
     """
 
-    __slots__ = ("ack", "consumer", "destination", "group", "id", "session")
+    __slots__ = (
+        "_name",
+        "_slow",
+        "ack",
+        "consumer",
+        "destination",
+        "group",
+        "id",
+        "session",
+    )
 
     def __init__(
         self,
@@ -131,5 +140,10 @@ class Subscription:
         self.destination = destination
         self.ack = ack
         self.consumer: Any = None
-        name = id_ if named else None
-        self.group = group_of(destination, name, session.version, slow)
+        self._name = id_ if named else None
+        self._slow = slow
+        self.group = self.group_at(destination)
+
+    def group_at(self, destination: str) -> Group:
+        """Its group; for a pattern, that of messages of one matching destination."""
+        return group_of(destination, self._name, self.session.version, self._slow)

@@ -1,14 +1,15 @@
 """Who subscribed to what on this server.
 
-Topics are looked up by exact destination: clients cannot subscribe to patterns, so a
-dictionary is all it takes. Within a destination, subscriptions stand in groups that
-get the same bytes. User destinations (``/user/queue/…``) are kept in the session, not
+Topics are looked up by exact destination: a dictionary is all it takes. Within a
+destination, subscriptions stand in groups that get the same bytes. The few patterns
+that are granted (``/topic/price/*``) are tried one by one for each message. User destinations (``/user/queue/…``) are kept in the session, not
 here: they are reached through the user.
 """
 
 from collections.abc import Mapping
 
-from salon.messaging.destinations import USER, within
+from salon.messaging.ant import AntPattern
+from salon.messaging.destinations import USER, is_pattern, within
 from salon.messaging.sessions import CLOSE, Group, Session, Subscription
 
 Members = dict[Subscription, None]
@@ -27,6 +28,7 @@ class SubscriptionRegistry:
     def __init__(self, *, literal_users: bool = False) -> None:
         self._literal_users = literal_users
         self._topics: dict[str, dict[Group, Members]] = {}
+        self._patterns: dict[str, tuple[AntPattern, Members]] = {}
 
     def add(
         self,
@@ -43,6 +45,11 @@ class SubscriptionRegistry:
             session, id_, destination, named=named, ack=ack, slow=slow
         )
         session.subscriptions[id_] = subscription
+        if is_pattern(destination):
+            pattern = AntPattern(destination)
+            _, members = self._patterns.setdefault(destination, (pattern, {}))
+            members[subscription] = None
+            return subscription
         queue = within(USER, destination)
         if queue is not None:
             session.queues[queue] = (*session.queues.get(queue, ()), subscription)
@@ -72,7 +79,14 @@ class SubscriptionRegistry:
             self.remove(session, id_)
 
     def _forget(self, subscription: Subscription) -> None:
-        groups = self._topics.get(subscription.destination)
+        destination = subscription.destination
+        if destination in self._patterns:
+            _, listeners = self._patterns[destination]
+            listeners.pop(subscription, None)
+            if not listeners:
+                del self._patterns[destination]
+            return
+        groups = self._topics.get(destination)
         if groups is None:
             return  # to /app, which is answered once, or to a user's own: not kept here
         members = groups.get(subscription.group)
@@ -81,16 +95,27 @@ class SubscriptionRegistry:
             if not members:
                 del groups[subscription.group]
         if not groups:
-            del self._topics[subscription.destination]
+            del self._topics[destination]
 
     def groups(self, destination: str) -> Mapping[Group, Members]:
         """Who listens to a topic; read it, do not change it."""
         return self._topics.get(destination, {})
 
+    def matching(self, destination: str) -> list[Subscription]:
+        """Who listens to a topic by a pattern."""
+        if not self._patterns:
+            return []
+        return [
+            subscription
+            for pattern, members in self._patterns.values()
+            if pattern.match(destination) is not None
+            for subscription in members
+        ]
+
     def count(self, destination: str) -> int:
-        """Subscriptions to a topic on this server."""
+        """Subscriptions to a topic on this server, by its name."""
         return sum(map(len, self.groups(destination).values()))
 
     def destinations(self) -> list[str]:
-        """Topics with at least one subscription."""
-        return list(self._topics)
+        """Topics and patterns with at least one subscription."""
+        return [*self._topics, *self._patterns]

@@ -93,13 +93,16 @@ class MessagingTemplate:
             self.statistics.count(destination, 0, len(body))
             return 0
         groups = self._subscriptions.groups(destination)
-        if not groups and self.retention.keeps(destination) is None:
+        others = self._subscriptions.matching(destination)
+        if not groups and not others and self.retention.keeps(destination) is None:
             self.statistics.count(destination, 0, len(body))
             return 0
         out = self._outgoing(headers, body, droppable, coalesce)
         self.retention.add(destination, Kept(self._last, out.headers, body))
         for group, members in list(groups.items()):
             out.give_all(group, list(members))
+        for subscription in others:
+            out.give(subscription, subscription.group_at(destination))
         return self._counted(out, destination)
 
     def send_to_user(
@@ -282,12 +285,13 @@ class _Outgoing:
                 continue
             self.given += 1
 
-    def give(self, subscription: Subscription) -> None:
+    def give(self, subscription: Subscription, group: Group | None = None) -> None:
+        """To one subscription; ``group`` is another than its own at a pattern."""
         if subscription.consumer is not None:  # it acknowledges
             self._queues.put_private(subscription, self.headers, self.body)
             self.given += 1
             return
-        group = subscription.group
+        group = group or subscription.group
         channel = subscription.session.channel
         try:
             channel.send(
