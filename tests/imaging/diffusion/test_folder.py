@@ -119,8 +119,8 @@ def test_folders_without_pictures_are_refused_in_words(tmp_path: Path) -> None:
     refusals = {
         "nowhere": "does not exist",
         "texts/a.txt": "is a file, not a folder",
-        "empty": "holds no files",
-        "texts": "holds 1 files, none of them a picture",
+        "empty": "is empty; read are .bmp",
+        "texts": "holds 1 files, but no picture",
         "broken": "none of the 1 pictures",
     }
     for name, words in refusals.items():

@@ -38,6 +38,7 @@ def _recipe(**changes: Any) -> Any:
     from salon.imaging.training.ddpm import Recipe
 
     values = {
+        "image_size": SIDE,
         "batch": 8,
         "size": "tiny",
         "warmup": 5,
@@ -45,7 +46,7 @@ def _recipe(**changes: Any) -> Any:
         "learning_rate": 3e-3,
         "process": Process(steps=100),
     }
-    return Recipe(SIDE, **{**values, **changes})
+    return Recipe(**{**values, **changes})
 
 
 def _trainer(data: pictures.PictureFolder, out: Path, **changes: Any) -> Any:
@@ -217,10 +218,11 @@ def test_what_cannot_be_resumed_is_refused_in_words(
         ("dropout", 1.0),
         ("seed", -1),
         ("size", "huge"),
+        ("image_size", 15),
     ],
 )
 def test_a_recipe_out_of_range_is_refused_by_name(field: str, value: Any) -> None:
-    with pytest.raises(ValueError, match=field):
+    with pytest.raises(ValueError, match=field.replace("image_size", "image size")):
         _recipe(**{field: value})
 
 

@@ -166,8 +166,8 @@ def _paths(folder: Path) -> list[Path]:
     pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
     if not pictures:
         known = ", ".join(sorted(SUFFIXES))
-        found = f"{len(files)} files, none of them" if files else "no files, so none"
-        raise FolderUnusable(f"{folder} holds {found} a picture ({known})")
+        found = f"holds {len(files)} files, but no picture" if files else "is empty"
+        raise FolderUnusable(f"{folder} {found}; read are {known}")
     return pictures
 
 

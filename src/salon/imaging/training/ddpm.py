@@ -94,13 +94,18 @@ class Recipe:
         if self.size not in SIZES:
             known = ", ".join(SIZES)
             raise ValueError(f"size: {self.size!r} is unknown; one of {known}")
-        self.process.diffusion()  # raises where its words contradict each other
+        _ = self.shape  # both raise where their parts contradict each other
+        self.process.diffusion()
+
+    @property
+    def shape(self) -> UNetConfig:
+        """Of the network."""
+        return UNetConfig(self.image_size, SIZES[self.size], self.dropout)
 
     def network(self) -> DDPMUNet:
         """A new network; its weights depend on the seed only."""
         torch.manual_seed(self.seed)
-        config = UNetConfig(self.image_size, SIZES[self.size], self.dropout)
-        return DDPMUNet(config)
+        return DDPMUNet(self.shape)
 
     def differences(self, other: Recipe) -> list[str]:
         """Names of the fields in which two recipes differ."""
