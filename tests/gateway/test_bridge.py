@@ -5,7 +5,6 @@ import json
 import random
 
 import pytest
-from tests.messaging.world import ByLogin, World
 
 from salon.errors import Refusal, Unavailable
 from salon.gateway.bridge import bridges
@@ -13,6 +12,7 @@ from salon.messaging.grants import may_send, may_subscribe
 from salon.messaging.mapping import message_mapping, send_to, subscribe_mapping
 from salon.messaging.message import ReceiptHeaders
 from salon.stomp.frames import Version
+from tests.messaging.world import ByLogin, World
 
 GRANTS = (
     may_send("/app/**", "user"),

@@ -5,11 +5,10 @@ The server echoes by a ``ChannelHandler``, so all that a message passes is in th
 uvicorn's hand-over, picows, reassembly, the outbox.
 """
 
+import kosoku
 import pytest
 
 from tests.gateway.harness import gateway
-
-kosoku = pytest.importorskip("kosoku")
 
 pytestmark = [pytest.mark.autobahn, pytest.mark.timeout(300)]
 
