@@ -50,8 +50,8 @@ engines: $(STAMP)/dev
 	@scripts/engines.sh
 
 check: $(STAMP)/dev
-	@$(VENV)/bin/ruff format --check --quiet src tests benchmarks hatch_build.py
-	@$(VENV)/bin/ruff check --quiet src tests benchmarks hatch_build.py
+	@$(VENV)/bin/ruff format --check --quiet src tests benchmarks examples scripts hatch_build.py
+	@$(VENV)/bin/ruff check --quiet src tests benchmarks examples scripts hatch_build.py
 	@$(VENV)/bin/mypy --no-error-summary
 	@$(VENV)/bin/lint-imports --no-cache > .stamps/imports.txt || { cat .stamps/imports.txt; exit 1; }
 	@$(PY) -m pytest -q -n 2 -m "not e2e and not browser and not faults and not kafka and not torch" tests
@@ -61,8 +61,8 @@ test: $(STAMP)/dev $(STAMP)/train $(STAMP)/web engines
 	@scripts/test.sh
 
 format:
-	@$(VENV)/bin/ruff check --quiet --fix src tests benchmarks hatch_build.py || true
-	@$(VENV)/bin/ruff format --quiet src tests benchmarks hatch_build.py
+	@$(VENV)/bin/ruff check --quiet --fix src tests benchmarks examples scripts hatch_build.py || true
+	@$(VENV)/bin/ruff format --quiet src tests benchmarks examples scripts hatch_build.py
 
 # --- for those who measure ---------------------------------------------------------
 bench: $(STAMP)/dev

@@ -7,8 +7,8 @@ status=0
 part() { echo "── $1"; shift; "$@" || status=1; }
 
 part "style, types, imports" bash -c '
-  ruff format --check --quiet src tests benchmarks hatch_build.py &&
-  ruff check --quiet src tests benchmarks hatch_build.py &&
+  ruff format --check --quiet src tests benchmarks examples scripts hatch_build.py &&
+  ruff check --quiet src tests benchmarks examples scripts hatch_build.py &&
   mypy --no-error-summary &&
   lint-imports --no-cache >.stamps/imports.txt || { cat .stamps/imports.txt 2>/dev/null; exit 1; }'
 part "the web page" bash -c 'cd web && npm --silent run lint && npm --silent run size && npm --silent run test'
