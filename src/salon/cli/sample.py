@@ -38,7 +38,7 @@ def sample(
         int | None, typer.Option(min=0, help="draws the same again")
     ] = None,
     columns: Annotated[int | None, typer.Option(min=1)] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda")] = "cpu",
+    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
     threads: Annotated[int, typer.Option(min=1, max=64)] = 1,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="no progress")] = False,
 ) -> None:
@@ -60,23 +60,20 @@ def sample(
 
 def _load(folder: Path, device: str, threads: int) -> "DDPM":
     try:
-        import torch
-
         from salon.imaging.models import ddpm_folder
+        from salon.imaging.models import device as devices
     except ModuleNotFoundError as error:
         raise StartupError(
             f"sampling needs {error.name}, which is not installed: "
             "pip install 'salon[train]'"
         ) from error
-    if device not in ("cpu", "cuda"):
-        raise typer.BadParameter(f"device: {device!r} is unknown; one of cpu, cuda")
-    if device == "cuda" and not torch.cuda.is_available():
-        raise StartupError("--device cuda: PyTorch finds no graphics card here")
-    torch.set_num_threads(threads)
     inner = folder / "model"
     try:
-        return ddpm_folder.load(inner if inner.is_dir() else folder, device)
-    except ddpm_folder.ModelUnreadable as error:
+        where = devices.choose(device, threads)
+        return ddpm_folder.load(inner if inner.is_dir() else folder, where)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    except (ddpm_folder.ModelUnreadable, devices.NoSuchDevice) as error:
         raise StartupError(str(error)) from error
 
 

@@ -24,8 +24,6 @@ if TYPE_CHECKING:
     from salon.imaging.training.ddpm import Plan, Recipe, Trainer
     from salon.imaging.training.ddpm import Progress as TrainingProgress
 
-_DIVERGED = 1
-
 
 def ddpm(
     folder: Annotated[Path, typer.Argument(help="pictures, with all folders below")],
@@ -92,14 +90,13 @@ def ddpm(
     }
     console = Console()
     with _in_words():
-        import torch
-
+        from salon.imaging.models import device as devices
         from salon.imaging.training.ddpm import Plan
 
-        torch.set_num_threads(threads)
+        where = devices.choose(device, threads)
         recipe = _recipe(out, resume, _given(wishes), _given(process))
         data = _pictures(folder, recipe.image_size, out, console)
-        trainer = _trainer(recipe, data, out, _device(device), resume)
+        trainer = _trainer(recipe, data, out, where, resume)
         plan = Plan(steps, save_every, sample_every)
         _run(trainer, plan, console)
 
@@ -164,18 +161,6 @@ def _pictures(folder: Path, side: int, out: Path, console: Console) -> "PictureF
         words = pictures.describe(data.skipped)
         console.print(f"{len(data.skipped)} skipped: {words}", markup=False)
     return data
-
-
-def _device(wish: str) -> str:
-    import torch
-
-    if wish == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    if wish not in ("cpu", "cuda"):
-        raise ValueError(f"device: {wish!r} is unknown; one of cpu, cuda, auto")
-    if wish == "cuda" and not torch.cuda.is_available():
-        raise StartupError("--device cuda: PyTorch finds no graphics card here")
-    return wish
 
 
 def _trainer(
