@@ -10,6 +10,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
+from salon.cli.train_ddpm import ddpm
 from salon.errors import StartupError
 
 if TYPE_CHECKING:
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
     from salon.imaging.training.loop import Progress as TrainingProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train the picture model.")
+app.command("ddpm")(ddpm)
 _Folder = Annotated[Path, typer.Option("--out", "-o", help="the training folder")]
 _Threads = Annotated[int, typer.Option(min=1, max=64, help="processor threads")]
 
@@ -55,14 +57,13 @@ def emoji(
     Can be stopped at any time and started again with the same folder.
     """
     with _training_extra():
-        import torch
-
+        from salon.imaging.models import device
         from salon.imaging.training import emoji as recipe
     if stage is not None and stage not in recipe.STAGES:
         raise typer.BadParameter(
             f"one of {', '.join(recipe.STAGES)}", param_hint="stage"
         )
-    torch.set_num_threads(threads)
+    device.choose("cpu", threads)
     console = Console()
     place = recipe.Workplace(out, out / "packages", seed)
     data = recipe.prepare_data(place, threads, console.log)
