@@ -1,10 +1,12 @@
 """The embedded broker measured from outside, by librdkafka (confluent-kafka).
 
-    python benchmarks/broker.py            # about a minute, prints one table
-    python benchmarks/broker.py --quick    # a tenth of the records
+    python benchmarks/broker.py              # about a minute, prints one table
+    python benchmarks/broker.py --quick      # a tenth of the records
+    python benchmarks/broker.py --apache 3   # three rounds beside Apache Kafka
 
 Server and client share the machine, as they do in use. Every row starts a fresh broker
-on a fresh folder. ``e2e`` is from ``produce()`` to ``poll()`` with linger 0, one record
+on a fresh folder. ``--apache`` alternates the two engines and prints medians with the
+smallest and largest value; it needs ``make engines``. ``e2e`` is from ``produce()`` to ``poll()`` with linger 0, one record
 of 200 bytes at a time, fetch.min.bytes 1.
 """
 
@@ -24,6 +26,7 @@ import time
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
@@ -32,9 +35,57 @@ TOPIC = "bench"
 MB = 1_000_000
 
 
+class Measured:
+    """A server process that can be looked at from outside."""
+
+    port: int
+    pid: int
+    start_s: float
+
+    @property
+    def address(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def cpu_s(self) -> float:
+        text = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1]
+        user, system = text.split()[11:13]
+        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
+
+    def rss_mb(self) -> float:
+        text = Path(f"/proc/{self.pid}/status").read_text()
+        line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
+        return int(line.split()[1]) / 1000
+
+    def stop(self) -> float:
+        raise NotImplementedError
+
+
+class Apache(Measured):
+    """Apache Kafka, one broker and controller in one process, 1 GB of heap."""
+
+    def __init__(self) -> None:
+        sys.path.insert(0, str(Path(__file__).parent.parent))
+        from tests.engines import KafkaServer
+
+        self._server = KafkaServer("1g", auto_create=True)
+        self._server._format()
+        self.port = self._server.port
+        began = time.perf_counter()
+        self._server.start()
+        ask_metadata(self.port)
+        self.start_s = time.perf_counter() - began
+        assert self._server.process is not None
+        self.pid = self._server.process.pid
+
+    def stop(self) -> float:
+        began = time.perf_counter()
+        self._server.close()
+        return time.perf_counter() - began
+
+
 @dataclass
-class Server:
-    """A broker process on a fresh folder."""
+class Server(Measured):
+    """A broker process of ours on a fresh folder."""
 
     process: subprocess.Popen[str]
     folder: Path
@@ -58,18 +109,8 @@ class Server:
         return cls(process, folder, port, time.perf_counter() - began)
 
     @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def cpu_s(self) -> float:
-        text = Path(f"/proc/{self.process.pid}/stat").read_text().rsplit(")", 1)[1]
-        user, system = text.split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-    def rss_mb(self) -> float:
-        text = Path(f"/proc/{self.process.pid}/status").read_text()
-        line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1000
+    def pid(self) -> int:  # type: ignore[override]
+        return self.process.pid
 
     def stop(self) -> float:
         began = time.perf_counter()
@@ -88,7 +129,7 @@ def ask_metadata(port: int) -> None:
         sock.recv(size, socket.MSG_WAITALL)
 
 
-def produce(server: Server, count: int, size: int, acks: str) -> dict[str, float]:
+def produce(server: Measured, count: int, size: int, acks: str) -> dict[str, float]:
     producer = Producer(
         {
             "bootstrap.servers": server.address,
@@ -123,7 +164,7 @@ def produce(server: Server, count: int, size: int, acks: str) -> dict[str, float
     return rates(count, size, seconds, server.cpu_s() - cpu)
 
 
-def consume(server: Server, count: int, size: int) -> dict[str, float]:
+def consume(server: Measured, count: int, size: int) -> dict[str, float]:
     consumer = Consumer(
         {
             "bootstrap.servers": server.address,
@@ -154,7 +195,7 @@ def rates(count: int, size: int, seconds: float, cpu_s: float) -> dict[str, floa
     }
 
 
-def latency(server: Server, per_second: int, seconds: float) -> dict[str, float]:
+def latency(server: Measured, per_second: int, seconds: float) -> dict[str, float]:
     """End-to-end and acknowledgement latency at a steady rate."""
     count = int(per_second * seconds)
     sent = [0.0] * count
@@ -220,7 +261,7 @@ def latency(server: Server, per_second: int, seconds: float) -> dict[str, float]
 
 
 def unbatched(
-    server: Server, seconds: float, connections: int = 32
+    server: Measured, seconds: float, connections: int = 32
 ) -> dict[str, float]:
     """One 200-byte record a request, raw sockets, one request in flight on each."""
     from salon.broker.log.batch import build
@@ -276,11 +317,95 @@ def row(name: str, values: dict[str, float]) -> None:
     print(f"| {name:42} | {cells} |", flush=True)
 
 
+def idle_connections(server: Measured, count: int = 1000) -> dict[str, float]:
+    """What a connection costs that has asked for ApiVersions and is silent."""
+    before = server.rss_mb()
+    socks = []
+    for _ in range(count):
+        sock = socket.create_connection(("127.0.0.1", server.port))
+        body = struct.pack(">hhih", 18, 0, 1, -1)
+        sock.sendall(struct.pack(">i", len(body)) + body)
+        (size,) = struct.unpack(">i", sock.recv(4, socket.MSG_WAITALL))
+        sock.recv(size, socket.MSG_WAITALL)
+        socks.append(sock)
+    after = server.rss_mb()
+    for sock in socks:
+        sock.close()
+    return {"KB each": (after - before) * 1000 / count}
+
+
+def one_round(start: Any, scale: float) -> dict[str, float]:
+    """Every figure of one engine once."""
+    found: dict[str, float] = {}
+
+    def note(name: str, values: dict[str, float], *keys: str) -> None:
+        found.update({f"{name}, {key}": values[key] for key in keys or values})
+
+    server = start()
+    found["start to first Metadata, s"] = server.start_s
+    time.sleep(3)
+    found["RSS idle, MB"] = server.rss_mb()
+    note("1,000 idle connections", idle_connections(server))
+    count = int(1_000_000 * scale)
+    for acks in ("1", "all"):
+        values = produce(server, count, 1000, acks)
+        note(f"produce 1 KB acks={acks}", values, "MB/s", "CPU s/GB")
+    note("consume 1 KB", consume(server, count, 1000), "MB/s", "CPU s/GB")
+    found["RSS after 2 GB in, 1 GB out, MB"] = server.rss_mb()
+    server.stop()
+    server = start()
+    time.sleep(2)
+    values = produce(server, 2 * count, 100, "1")
+    note("produce 100 B acks=1", values, "k msg/s", "CPU s/GB")
+    values = consume(server, 2 * count, 100)
+    note("consume 100 B", values, "k msg/s", "CPU s/GB")
+    server.stop()
+    for rate in (200, 2000):
+        server = start()
+        time.sleep(3)
+        note(f"{rate} msg/s, ms", latency(server, rate, 8 * max(scale, 0.3)))
+        server.stop()
+    server = start()
+    time.sleep(2)
+    unbatched(server, 3)  # Java compiles
+    note("un-batched, 32 connections", unbatched(server, 5))
+    server.stop()
+    return found
+
+
+def against_apache(rounds: int, scale: float) -> None:
+    """Both engines in turn; Apache acknowledges before fdatasync, so ours does, too."""
+    engines = {
+        "ours": lambda: Server.start("log.flush.policy=none"),
+        "Apache": Apache,
+    }
+    figures: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
+    for i in range(rounds):
+        for name in list(engines) if i % 2 == 0 else reversed(list(engines)):
+            figures[name].append(one_round(engines[name], scale))
+            print(f"round {i + 1}, {name}: done", file=sys.stderr, flush=True)
+    print(f"| {'what':38} | ours | Apache Kafka | ours : Apache |")
+    print(f"|{'-' * 40}|---|---|---|")
+    for what in figures["ours"][0]:
+        cells, medians = [], []
+        for rows in figures.values():
+            values = sorted(row[what] for row in rows)
+            medians.append(median(values))
+            cells.append(f"{medians[-1]:,.2f} [{values[0]:,.2f}-{values[-1]:,.2f}]")
+        ratio = medians[0] / medians[1] if medians[1] else float("nan")
+        print(f"| {what:38} | {' | '.join(cells)} | {ratio:.2f} |", flush=True)
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
-    scale = 0.1 if parser.parse_known_args()[0].quick else 1.0
+    parser.add_argument("--apache", type=int, default=0, metavar="ROUNDS")
+    arguments = parser.parse_args()
+    scale = 0.1 if arguments.quick else 1.0
     print(machine())
+    if arguments.apache:
+        against_apache(arguments.apache, scale)
+        return
     print(f"| {'what':42} | measured |")
     print(f"|{'-' * 44}|---|")
     starts = []

@@ -318,6 +318,25 @@ class BrokerConfig:
     group_max_size: int = setting(
         "group.max.size", 2_147_483_647, "most members of one group", low=1
     )
+    transaction_state_log_num_partitions: int = setting(
+        # 1 where Kafka has 50: there is one coordinator to spread over.
+        "transaction.state.log.num.partitions",
+        1,
+        "partitions of __transaction_state",
+        low=1,
+    )
+    transaction_max_timeout_ms: int = setting(
+        "transaction.max.timeout.ms",
+        900_000,
+        "longest time that a transaction may be open",
+        low=1,
+    )
+    transactional_id_expiration_ms: int = setting(
+        "transactional.id.expiration.ms",
+        604_800_000,
+        "silence that ends a transactional id",
+        low=1,
+    )
     producer_id_expiration_ms: int = setting(
         "producer.id.expiration.ms", 86_400_000, "silence that ends a producer", low=1
     )

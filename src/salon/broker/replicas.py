@@ -19,6 +19,7 @@ from salon.broker.config import GROUP
 from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import batch as batches
 from salon.broker.log import cleaner
+from salon.broker.log.batch import Batch
 from salon.broker.log.flusher import GroupFlusher
 from salon.broker.log.partition_log import LogOffset, PartitionLog
 from salon.broker.metrics import Metrics
@@ -65,6 +66,13 @@ class Partition:
         """End of what consumers may see."""
         log = self.log
         return log.flushed if self.group_flushed else log.end
+
+    def visible_end(self, *, committed: bool) -> LogOffset:
+        """End of what a consumer sees; with ``committed`` the last stable offset."""
+        end = self.high_watermark
+        if committed and self.log.producers.open:
+            return self.log.last_stable(end)
+        return end
 
     def check_epoch(self, epoch: int) -> None:
         """Compare a client's idea of the leader epoch with ours (KIP-320).
@@ -156,13 +164,20 @@ class DelayedFetch(DelayedOperation):
         queries: list[FetchQuery],
         done: Callable[[], None],
         on_expired: Callable[[], None],
+        *,
+        committed: bool,
     ) -> None:
         super().__init__(delay_ms)
+        self._committed = committed
         self._min_bytes = min_bytes
         self._done = done
         self._on_expired = on_expired
         self._starts = [
-            (q.partition, q.wanted.fetch_offset, q.partition.high_watermark)
+            (
+                q.partition,
+                q.wanted.fetch_offset,
+                q.partition.visible_end(committed=committed),
+            )
             for q in queries
             if q.partition is not None
         ]
@@ -172,7 +187,7 @@ class DelayedFetch(DelayedOperation):
         for partition, offset, start in self._starts:
             if partition.gone:
                 return self.force_complete()
-            end = partition.high_watermark
+            end = partition.visible_end(committed=self._committed)
             if end.offset <= offset:
                 continue
             if end.segment != start.segment or offset != start.offset:
@@ -285,15 +300,26 @@ class ReplicaManager:
     # --- produce ---
 
     def append(
-        self, key: Key, data: memoryview | None, *, acks: int, zstd: bool = True
+        self,
+        key: Key,
+        data: memoryview | None,
+        *,
+        acks: int,
+        zstd: bool = True,
+        verify: Callable[[Batch], None] | None = None,
     ) -> Appended:
-        """Check and append what a producer sent for one partition; never raises."""
+        """Check and append what a producer sent for one partition; never raises.
+
+        ``verify`` says whether a transactional batch may be written; without it none
+        may.
+        """
         partition = self.partitions.get(key)
         appended = Appended(partition)
         if partition is None:
             return appended.fail(Code.UNKNOWN_TOPIC_OR_PARTITION)
         try:
-            self._append(partition, appended, data or memoryview(b""), zstd=zstd)
+            data = data or memoryview(b"")
+            self._append(partition, appended, data, zstd=zstd, verify=verify)
         except ApiError as error:
             appended.fail(error.code, error.message)
         except StorageError as error:
@@ -303,10 +329,20 @@ class ReplicaManager:
         return appended
 
     def _append(
-        self, partition: Partition, appended: Appended, data: memoryview, *, zstd: bool
+        self,
+        partition: Partition,
+        appended: Appended,
+        data: memoryview,
+        *,
+        zstd: bool,
+        verify: Callable[[Batch], None] | None,
     ) -> None:
         log = partition.log
         batch = batches.check(data, log.config.max_message_bytes, zstd=zstd)
+        if batch.is_transactional:
+            if verify is None:
+                raise ApiError(Code.INVALID_TXN_STATE, "there is no transactional id")
+            verify(batch)
         if batch.producer_id >= 0:
             before = log.producers.check(batch)
             if before is not None:
@@ -314,7 +350,22 @@ class ReplicaManager:
                 appended.base_offset = before
                 appended.required = before + batch.record_count
                 return
-        batch = log.append(data, batch, partition.leader_epoch)
+        self._write(partition, appended, data, batch)
+
+    def append_marker(self, key: Key, data: memoryview) -> Appended:
+        """Append a control batch of the transaction coordinator; never raises."""
+        partition = self.partitions[key]
+        appended = Appended(partition)
+        try:
+            self._write(partition, appended, data, batches.parse(data))
+        except StorageError as error:
+            appended.fail(Code.KAFKA_STORAGE_ERROR, str(error))
+        return appended
+
+    def _write(
+        self, partition: Partition, appended: Appended, data: memoryview, batch: Batch
+    ) -> None:
+        batch = partition.log.append(data, batch, partition.leader_epoch)
         appended.base_offset = batch.base_offset
         appended.required = batch.base_offset + batch.record_count
         self._messages_in.count += batch.record_count
@@ -335,7 +386,7 @@ class ReplicaManager:
     # --- fetch ---
 
     def read(
-        self, queries: list[FetchQuery], max_bytes: int
+        self, queries: list[FetchQuery], max_bytes: int, *, committed: bool = False
     ) -> tuple[list[PartitionData], int, bool]:
         """Read what is there now.
 
@@ -348,43 +399,56 @@ class ReplicaManager:
         urgent = False
         for query in queries:
             left = max_bytes - total
-            data = self._read(query, left, first=total == 0)
+            data = self._read(query, left, first=total == 0, committed=committed)
             total += data.size
             urgent = urgent or data.error != 0
             answers.append(data)
         self._bytes_out.count += total
         return answers, total, urgent
 
-    def _read(self, query: FetchQuery, left: int, *, first: bool) -> PartitionData:
+    def _read(
+        self, query: FetchQuery, left: int, *, first: bool, committed: bool
+    ) -> PartitionData:
         wanted, partition = query.wanted, query.partition
         if partition is None:
             return PartitionData(wanted.partition, query.error)
         log = partition.log
         end = partition.high_watermark
+        stable = log.last_stable(end) if log.producers.open else end
+        limit = stable if committed else end
         try:
             partition.check_epoch(wanted.current_leader_epoch)
             found = log.read(
                 wanted.fetch_offset,
                 max(0, min(wanted.max_bytes, left)),
-                end,
+                limit,
                 at_least_one=first,
                 regions=True,
             )
         except ApiError as error:
             return PartitionData(
-                wanted.partition, error.code, end.offset, end.offset, log.start_offset
+                wanted.partition,
+                error.code,
+                end.offset,
+                stable.offset,
+                log.start_offset,
             )
         except OSError as error:
             log.fail(f"cannot read: {error.strerror}")
             return PartitionData(wanted.partition, Code.KAFKA_STORAGE_ERROR)
+        aborted: list[tuple[int, int]] = []
+        if committed and len(log.aborted):
+            between = log.aborted.between(wanted.fetch_offset, limit.offset)
+            aborted = [(each.producer_id, each.first_offset) for each in between]
         return PartitionData(
             wanted.partition,
             Code.NONE,
             end.offset,
-            end.offset,
+            stable.offset,
             log.start_offset,
             found.parts,
             found.size,
+            aborted,
         )
 
     def wait_for_data(
@@ -393,10 +457,17 @@ class ReplicaManager:
         min_bytes: int,
         max_wait_ms: int,
         done: Callable[[], None],
+        *,
+        committed: bool = False,
     ) -> None:
         """Call ``done`` once ``min_bytes`` can be read or ``max_wait_ms`` are over."""
         operation = DelayedFetch(
-            max_wait_ms, min_bytes, queries, done, self._expired_fetches.mark
+            max_wait_ms,
+            min_bytes,
+            queries,
+            done,
+            self._expired_fetches.mark,
+            committed=committed,
         )
         keys = [q.partition.key for q in queries if q.partition is not None]
         self._fetch_purgatory.try_complete_else_watch(operation, keys)

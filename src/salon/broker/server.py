@@ -33,6 +33,7 @@ from salon.broker.socket_server import SocketServer
 from salon.broker.status import pipeline
 from salon.broker.timer import Bucket, Timer
 from salon.broker.topics import OFFSETS_TOPIC, Topics
+from salon.broker.transactions.coordinator import TransactionCoordinator
 from salon.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
@@ -175,6 +176,22 @@ class Broker:
             self._clock,
         )
         self.groups.load()
+        self.transactions = TransactionCoordinator(
+            config,
+            self.topics,
+            self.replicas,
+            offsets,
+            self._timer,
+            now_ms,
+            self._clock,
+            self._new_producer_id,
+        )
+        self.transactions.load()
+
+    async def _new_producer_id(self) -> int:
+        loop = asyncio.get_running_loop()
+        new = self.topics.new_producer_id
+        return await loop.run_in_executor(self._executor, new)
 
     def _open_logs(self) -> None:
         clean = self._folder.take_clean_mark()
@@ -198,11 +215,13 @@ class Broker:
                 self.admin,
                 self.replicas,
                 self.groups,
+                self.transactions,
                 self.metrics,
             )
         )
         self.network = SocketServer(self.config, self._handle, self.metrics)
         self.host, self.port = self.network.main.host, self.network.main.port
+        self.transactions.recover()
         self.network.start()
 
     async def _serve_pages(self) -> None:
@@ -266,6 +285,7 @@ class Broker:
             if "compact" in partition.log.config.cleanup_policy:
                 await self.replicas.clean(partition, now)
         self.groups.compact()
+        await self.transactions.expire()
 
     async def _warm(self) -> None:
         await asyncio.sleep(_WARM_AFTER_S)
@@ -283,6 +303,7 @@ class Broker:
             task.cancel()
         await self.http.close()
         await self.network.stop_handling()
+        await self.transactions.close()
         await self.replicas.flush_all()
         await asyncio.sleep(0)  # acknowledgements that the last flush made possible
         for purgatory in self.purgatories.values():

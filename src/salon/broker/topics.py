@@ -17,7 +17,8 @@ from salon.broker.errors import ApiError, Code, SettingError
 from salon.broker.log.checkpoints import uuid_text, uuid_value, write_atomically
 
 OFFSETS_TOPIC = "__consumer_offsets"
-INTERNAL = frozenset({OFFSETS_TOPIC, "__transaction_state"})
+TRANSACTIONS_TOPIC = "__transaction_state"
+INTERNAL = frozenset({OFFSETS_TOPIC, TRANSACTIONS_TOPIC})
 MAX_PARTITIONS = 1000
 """Partitions of one topic: each costs four files and an open descriptor or two."""
 

@@ -81,7 +81,7 @@ def test_the_newest_record_of_every_key_stays_at_its_offset(
 
     assert once == twice == records(again) == newest(sent)
     assert again.end.offset == sum(map(len, sent))
-    assert all(recover(s, 0, lambda _: None).whole for s in again.segments)
+    assert all(recover(s, 0, lambda *_: None).whole for s in again.segments)
     again.close()
     shutil.rmtree(folder)
 

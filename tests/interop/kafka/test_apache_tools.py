@@ -81,3 +81,55 @@ def test_a_folder_of_ours_is_read_by_apaches_dump(tmp_path: Path):
     assert sane.count("passed sanity check") == len(indexes)
     assert "mismatch" not in compared.lower(), compared
     assert "producerId: 0" in producers
+
+
+def test_the_java_client_commits_transactions_and_apaches_dump_reads_their_traces(
+    tmp_path: Path,
+):
+    require("kafka")
+    from confluent_kafka import Producer
+
+    with Process(tmp_path / "data") as broker:
+        server = ["--bootstrap-server", broker.address]
+        tools = "org.apache.kafka.tools"
+        java(f"{tools}.TopicCommand", *server, "--create", "--topic", "txn")
+        java(
+            f"{tools}.ProducerPerformance", "--topic", "txn", "--num-records", "500",
+            "--record-size", "20", "--throughput", "2000",
+            "--producer-props", f"bootstrap.servers={broker.address}",
+            "--transactional-id", "java", "--transaction-duration-ms", "50",
+        )  # fmt: skip
+        aborter = Producer(
+            {"bootstrap.servers": broker.address, "transactional.id": "aborter"}
+        )
+        aborter.init_transactions(20)
+        aborter.begin_transaction()
+        aborter.produce("txn", value=b"aborted")
+        aborter.flush(10)
+        aborter.abort_transaction(20)
+        read = java(
+            f"{tools}.consumer.ConsoleConsumer", *server, "--topic", "txn",
+            "--from-beginning", "--isolation-level", "read_committed",
+            "--timeout-ms", "4000",
+        )  # fmt: skip
+        assert broker.terminate() == 0
+    folder = tmp_path / "data"
+    files = [
+        *(folder / "txn-0").glob("*.log"),
+        *(folder / "txn-0").glob("*.txnindex"),
+    ]
+    dump = java(
+        f"{tools}.DumpLogSegments", "--files", ",".join(map(str, sorted(files)))
+    )
+    state = java(
+        f"{tools}.DumpLogSegments", "--transaction-log-decoder", "--files",
+        str(next((folder / "__transaction_state-0").glob("*.log"))),
+    )  # fmt: skip
+
+    assert len(read.split()) == 500
+    assert "aborted" not in read
+    assert "isTransactional: true" in dump
+    assert "endTxnMarker: COMMIT" in dump
+    assert "version: 0 producerId:" in dump
+    assert "CompleteCommit" in state
+    assert "CompleteAbort" in state

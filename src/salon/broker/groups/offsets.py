@@ -21,6 +21,8 @@ from salon.broker.groups.records import (
     write_key,
 )
 from salon.broker.log import batch as batches
+from salon.broker.log.batch import Batch
+from salon.broker.log.transactions import is_commit
 from salon.broker.replicas import Appended, Partition, ReplicaManager
 from salon.broker.topics import OFFSETS_TOPIC
 from salon.clock import Clock
@@ -46,15 +48,12 @@ class Offsets:
         self._partitions = partitions
         self._clock = clock
         self._committed: dict[str, dict[TopicPartition, Committed]] = {}
+        # By producer: what holds when its transaction is committed.
+        self._in_transaction: dict[int, list[tuple[OffsetKey, Committed]]] = {}
 
     def partition_for(self, group: str) -> int:
-        """Where a group's records go: Java's ``String.hashCode`` modulo partitions."""
-        value = 0
-        for unit in memoryview(group.encode("utf-16-le")).cast("H"):
-            value = (31 * value + unit) & 0xFFFFFFFF
-        signed = value - (1 << 32) if value >= 1 << 31 else value
-        positive = 0 if signed == -(1 << 31) else abs(signed)
-        return positive % self._partitions
+        """Where a group's records go."""
+        return hash_code(group) % self._partitions
 
     # --- reading ---
 
@@ -77,10 +76,24 @@ class Offsets:
                 continue
             log = partition.log
             for batch, data in log.batches(log.start_offset, log.end.offset):
-                if not batch.is_control:
-                    for record in batches.records(data, batch):
+                if batch.is_control:
+                    commit = is_commit(data, batch)
+                    self.end_transaction(batch.producer_id, commit=commit)
+                    continue
+                for record in batches.records(data, batch):
+                    if batch.is_transactional:
+                        self._apply_later(batch.producer_id, record.key, record.value)
+                    else:
                         self._apply(record.key, record.value, states)
         return states
+
+    def _apply_later(
+        self, producer_id: int, key: bytes | None, value: bytes | None
+    ) -> None:
+        parsed = read_key(key) if key else None
+        if isinstance(parsed, OffsetKey) and value is not None:
+            waiting = self._in_transaction.setdefault(producer_id, [])
+            waiting.append((parsed, read_committed(value)))
 
     def _apply(
         self, key: bytes | None, value: bytes | None, states: dict[str, GroupState]
@@ -118,6 +131,57 @@ class Offsets:
             done(code)
 
         self._write(group, records, kept)
+
+    def commit_in_transaction(
+        self,
+        group: str,
+        producer: tuple[int, int],
+        offsets: Mapping[TopicPartition, Committed],
+        verify: Callable[[Batch], None],
+        done: Done,
+    ) -> None:
+        """Keep ``offsets`` until the producer's transaction ends.
+
+        Args:
+            group: whose.
+            producer: its id and epoch.
+            offsets: by topic and partition.
+            verify: whether the transaction takes them; raises ``ApiError``.
+            done: called when they are safe, or refused.
+        """
+        keys = [(OffsetKey(group, *tp), value) for tp, value in offsets.items()]
+        records: list[tuple[bytes | None, bytes | None]] = [
+            (write_key(key), write_committed(value)) for key, value in keys
+        ]
+        data = batches.build(
+            records,
+            self._clock.now_ms(),
+            producer=(*producer, -1),
+            attributes=batches.TRANSACTIONAL,
+        )
+
+        def kept(code: Code) -> None:
+            if code is Code.NONE:
+                self._in_transaction.setdefault(producer[0], []).extend(keys)
+            done(code)
+
+        self._append(group, data, kept, verify)
+
+    def end_transaction(self, producer_id: int, *, commit: bool) -> None:
+        """The marker is written: what waited holds, or is forgotten."""
+        for key, value in self._in_transaction.pop(producer_id, ()):
+            if commit:
+                kept = self._committed.setdefault(key.group, {})
+                kept[key.topic, key.partition] = value
+
+    def unstable(self, group: str) -> set[TopicPartition]:
+        """Partitions whose offset depends on an open transaction (KIP-447)."""
+        return {
+            (key.topic, key.partition)
+            for waiting in self._in_transaction.values()
+            for key, _ in waiting
+            if key.group == group
+        }
 
     def store(self, group: str, state: GroupState | None, done: Done) -> None:
         """Keep the state of a group, or a tombstone."""
@@ -162,9 +226,17 @@ class Offsets:
     def _write(
         self, group: str, records: list[tuple[bytes | None, bytes | None]], done: Done
     ) -> None:
+        self._append(group, batches.build(records, self._clock.now_ms()), done)
+
+    def _append(
+        self,
+        group: str,
+        data: memoryview,
+        done: Done,
+        verify: Callable[[Batch], None] | None = None,
+    ) -> None:
         key = (OFFSETS_TOPIC, self.partition_for(group))
-        data = batches.build(records, self._clock.now_ms())
-        appended = self._replicas.append(key, data, acks=-1)
+        appended = self._replicas.append(key, data, acks=-1, verify=verify)
         self._replicas.wait_for_acks(
             [appended], COMMIT_TIMEOUT_MS, lambda: done(_as_commit_error(appended))
         )
@@ -184,6 +256,8 @@ class Offsets:
             partition = self._replicas.partitions.get((OFFSETS_TOPIC, index))
             if partition is None or partition.log.size <= above_bytes:
                 continue
+            if partition.log.producers.open:
+                continue  # its records are needed until the transaction ends
             groups = {*states, *self._committed}
             mine = [group for group in groups if self.partition_for(group) == index]
             partition.log.roll()
@@ -222,6 +296,15 @@ class Offsets:
         if len(text.encode()) > limit:
             raise ApiError(Code.OFFSET_METADATA_TOO_LARGE)
         return text
+
+
+def hash_code(text: str) -> int:
+    """Kafka's ``Utils.abs`` of Java's ``String.hashCode``."""
+    value = 0
+    for unit in memoryview(text.encode("utf-16-le")).cast("H"):
+        value = (31 * value + unit) & 0xFFFFFFFF
+    signed = value - (1 << 32) if value >= 1 << 31 else value
+    return 0 if signed == -(1 << 31) else abs(signed)
 
 
 def _drop(partition: Partition, before: int, appended: list[Appended]) -> None:

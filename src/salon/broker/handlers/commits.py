@@ -1,6 +1,6 @@
 """OffsetCommit (8), OffsetFetch (9), OffsetDelete (47): how far a group has come."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from salon.broker.channel import Request
@@ -11,21 +11,51 @@ from salon.broker.handlers.context import Context
 from salon.broker.protocol.cold import make
 from salon.clock import SystemClock
 
+Offsets = Mapping[tuple[str, int], Committed]
+Answer = Callable[[Code], None]
+
+_NONE = Committed(-1, -1, "", -1)
 _BATCHED_FROM = 8  # OffsetFetch asks for several groups at once (KIP-709)
 
 
 def offset_commit(context: Context, request: Request) -> None:
     """Keep offsets; answered when they are safe."""
     asked = answers.decode(request)
-    refused: dict[tuple[str, int], Code] = {}
-    accepted: dict[tuple[str, int], Committed] = {}
-    try:
+
+    def check() -> None:
         context.groups.check_commit(
             asked.group_id,
             asked.generation_id_or_member_epoch,
             asked.member_id,
             getattr(asked, "group_instance_id", None),
         )
+
+    def keep(accepted: Offsets, answer: Answer) -> None:
+        context.groups.offsets.commit(asked.group_id, accepted, answer)
+
+    commit(context, request, asked, check, keep)
+
+
+def commit(
+    context: Context,
+    request: Request,
+    asked: Any,
+    check: Callable[[], None],
+    keep: Callable[[Offsets, Answer], None],
+) -> None:
+    """What OffsetCommit and TxnOffsetCommit share.
+
+    Args:
+        context: the broker's parts.
+        request: to be answered.
+        asked: its body.
+        check: whether the member may; raises ``ApiError``.
+        keep: writes what can be kept and then says how that went.
+    """
+    refused: dict[tuple[str, int], Code] = {}
+    accepted: dict[tuple[str, int], Committed] = {}
+    try:
+        check()
         _sort(context, asked, accepted, refused)
     except ApiError as error:
         code = error.code
@@ -40,7 +70,7 @@ def offset_commit(context: Context, request: Request) -> None:
         _respond(request, asked, results)
 
     if accepted:
-        context.groups.offsets.commit(asked.group_id, accepted, answer)
+        keep(accepted, answer)
     else:
         answer(Code.NONE)
 
@@ -75,14 +105,15 @@ def _respond(
     request: Request, asked: Any, results: Mapping[tuple[str, int], Code]
 ) -> None:
     schema = answers.schema(request)
+    name = request.header.name
     request.failed = any(results.values())
     topics = [
         make(
-            schema.OffsetCommitResponseTopic,
+            getattr(schema, f"{name}ResponseTopic"),
             name=topic.name,
             partitions=[
                 make(
-                    schema.OffsetCommitResponsePartition,
+                    getattr(schema, f"{name}ResponsePartition"),
                     partition_index=p.partition_index,
                     error_code=results[topic.name, p.partition_index],
                 )
@@ -98,9 +129,11 @@ def offset_fetch(context: Context, request: Request) -> None:
     """What a group has committed; -1 where it has not."""
     asked = answers.decode(request)
     schema = answers.schema(request)
+    stable = getattr(asked, "require_stable", False)
     if request.header.api_version < _BATCHED_FROM:
         topics = _committed(
             context,
+            stable,
             asked.group_id,
             asked.topics,
             schema.OffsetFetchResponseTopic,
@@ -114,6 +147,7 @@ def offset_fetch(context: Context, request: Request) -> None:
             group_id=group.group_id,
             topics=_committed(
                 context,
+                stable,
                 group.group_id,
                 group.topics,
                 schema.OffsetFetchResponseTopics,
@@ -127,10 +161,16 @@ def offset_fetch(context: Context, request: Request) -> None:
 
 
 def _committed(
-    context: Context, group_id: str, topics: Any, topic_class: Any, partition_class: Any
+    context: Context,
+    stable: bool,
+    group_id: str,
+    topics: Any,
+    topic_class: Any,
+    partition_class: Any,
 ) -> list[Any]:
     """Entities for the partitions asked for; for all committed ones when None."""
     kept = context.groups.offsets.get(group_id)
+    unstable = context.groups.offsets.unstable(group_id) if stable else set()
     if topics is None:
         wanted: dict[str, list[int]] = {}
         for topic, index in kept:
@@ -141,7 +181,10 @@ def _committed(
     for topic, indexes in wanted.items():
         partitions = []
         for index in indexes:
-            committed = kept.get((topic, index)) or Committed(-1, -1, "", -1)
+            code = Code.NONE
+            committed = kept.get((topic, index)) or _NONE
+            if (topic, index) in unstable:
+                code, committed = Code.UNSTABLE_OFFSET_COMMIT, _NONE
             partitions.append(
                 make(
                     partition_class,
@@ -149,7 +192,7 @@ def _committed(
                     committed_offset=committed.offset,
                     committed_leader_epoch=committed.leader_epoch,
                     metadata=committed.metadata,
-                    error_code=Code.NONE,
+                    error_code=code,
                 )
             )
         found.append(make(topic_class, name=topic, partitions=partitions))

@@ -8,6 +8,7 @@ from salon.broker.groups.coordinator import GroupCoordinator
 from salon.broker.metrics import Metrics
 from salon.broker.replicas import ReplicaManager
 from salon.broker.topics import Topics
+from salon.broker.transactions.coordinator import TransactionCoordinator
 
 
 @dataclass
@@ -20,4 +21,5 @@ class Context:
     admin: Admin
     replicas: ReplicaManager
     groups: GroupCoordinator
+    transactions: TransactionCoordinator
     metrics: Metrics

@@ -8,6 +8,7 @@ from salon.broker.protocol.fetch import FetchRequest, PartitionData
 from salon.broker.replicas import FetchQuery
 
 KEY = versions.FETCH
+_READ_COMMITTED = 1
 
 
 def handle(context: Context, request: Request) -> None:
@@ -16,6 +17,7 @@ def handle(context: Context, request: Request) -> None:
     request.metric_name = "FetchConsumer"
     asked = fetch.decode(request.frame, header.body, header.api_version)
     queries = _queries(context, asked)
+    committed = asked.isolation_level == _READ_COMMITTED
     max_bytes = min(asked.max_bytes, context.config.fetch_max_bytes)
 
     def send(answers: list[PartitionData]) -> None:
@@ -23,16 +25,20 @@ def handle(context: Context, request: Request) -> None:
         parts, size = fetch.encode(_by_topic(asked, answers), header.api_version)
         request.respond(*parts, size=size)
 
-    answers, size, urgent = context.replicas.read(queries, max_bytes)
+    answers, size, urgent = context.replicas.read(
+        queries, max_bytes, committed=committed
+    )
     if urgent or not queries or asked.max_wait_ms <= 0 or size >= asked.min_bytes:
         send(answers)
         return
-    context.replicas.wait_for_data(
-        queries,
-        asked.min_bytes,
-        asked.max_wait_ms,
+
+    def read_again() -> None:
         # Looked up again: a topic may have gone while the fetch waited.
-        lambda: send(context.replicas.read(_queries(context, asked), max_bytes)[0]),
+        queries = _queries(context, asked)
+        send(context.replicas.read(queries, max_bytes, committed=committed)[0])
+
+    context.replicas.wait_for_data(
+        queries, asked.min_bytes, asked.max_wait_ms, read_again, committed=committed
     )
 
 

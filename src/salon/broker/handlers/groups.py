@@ -15,39 +15,63 @@ from salon.broker.groups.group import Group
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
 from salon.broker.protocol.cold import make, milliseconds
-from salon.broker.topics import OFFSETS_TOPIC
+from salon.broker.topics import OFFSETS_TOPIC, TRANSACTIONS_TOPIC
 
 _GROUP = 0
+_TRANSACTION = 1
+_KEPT_IN = {_GROUP: OFFSETS_TOPIC, _TRANSACTION: TRANSACTIONS_TOPIC}
+_COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
 _NO_OPERATIONS = -(2**31)
 
 
 def find_coordinator(
     context: Context, request: Request
 ) -> Coroutine[Any, Any, None] | None:
-    """Where a group lives: here. Makes ``__consumer_offsets`` when first asked."""
-    if context.topics.get(OFFSETS_TOPIC) is None:
-        return _find_coordinator_later(context, request)
-    _find_coordinator(context, request, Code.NONE)
+    """Where a group or a transactional id lives: here.
+
+    Makes the topic that keeps them when first asked.
+    """
+    asked = answers.decode(request)
+    kind = getattr(asked, "key_type", _GROUP)
+    if kind not in (_GROUP, _TRANSACTION):
+        _found(context, request, asked, Code.INVALID_REQUEST)  # share groups
+    elif context.topics.get(_KEPT_IN[kind]) is None:
+        return _find_coordinator_later(context, request, asked, kind)
+    else:
+        _found(context, request, asked, Code.NONE)
     return None
 
 
-async def _find_coordinator_later(context: Context, request: Request) -> None:
+async def _find_coordinator_later(
+    context: Context, request: Request, asked: Any, kind: int
+) -> None:
     code = Code.NONE
     try:
-        await context.admin.ensure(
-            OFFSETS_TOPIC,
-            context.config.offsets_topic_num_partitions,
-            {"cleanup.policy": "compact", "retention.ms": "-1"},
-        )
+        if kind == _TRANSACTION:
+            await ensure_transactions_topic(context)
+        else:
+            await context.admin.ensure(
+                OFFSETS_TOPIC, context.config.offsets_topic_num_partitions, _COMPACTED
+            )
     except ApiError as error:
         code = error.code
-    _find_coordinator(context, request, code)
+    _found(context, request, asked, code)
 
 
-def _find_coordinator(context: Context, request: Request, code: Code) -> None:
-    asked = answers.decode(request)
-    if getattr(asked, "key_type", _GROUP) != _GROUP:
-        code = Code.INVALID_REQUEST  # transactions and share groups are not here
+async def ensure_transactions_topic(context: Context) -> None:
+    """Make ``__transaction_state`` if it is not there.
+
+    Raises:
+        ApiError: ours; the disk refused.
+    """
+    await context.admin.ensure(
+        TRANSACTIONS_TOPIC,
+        context.config.transaction_state_log_num_partitions,
+        _COMPACTED,
+    )
+
+
+def _found(context: Context, request: Request, asked: Any, code: Code) -> None:
     found = code is Code.NONE
     where: dict[str, Any] = {
         "node_id": context.config.broker_id if found else -1,

@@ -9,6 +9,7 @@ from salon.broker.handlers.context import Context
 from salon.broker.protocol.cold import make
 from salon.broker.replicas import Partition
 
+_READ_COMMITTED = 1
 _LATEST = -1
 _EARLIEST = -2
 _MAX_TIMESTAMP = -3
@@ -25,7 +26,9 @@ def list_offsets(context: Context, request: Request) -> None:
         try:
             partition = _partition(context, topic, wanted.partition_index)
             partition.check_epoch(getattr(wanted, "current_leader_epoch", -1))
-            timestamp, offset = _look_up(partition, wanted.timestamp)
+            committed = getattr(asked, "isolation_level", 0) == _READ_COMMITTED
+            end = partition.visible_end(committed=committed).offset
+            timestamp, offset = _look_up(partition, wanted.timestamp, end)
             epoch = partition.leader_epoch if offset >= 0 else -1
         except ApiError as error:
             code = error.code
@@ -56,10 +59,9 @@ def _partition(context: Context, topic: str, index: int) -> Partition:
     return partition
 
 
-def _look_up(partition: Partition, timestamp: int) -> tuple[int, int]:
+def _look_up(partition: Partition, timestamp: int, end: int) -> tuple[int, int]:
     """(timestamp, offset); -1 where there is none."""
     log = partition.log
-    end = partition.high_watermark.offset
     if timestamp == _LATEST:
         return -1, end
     if timestamp in (_EARLIEST, _EARLIEST_LOCAL):

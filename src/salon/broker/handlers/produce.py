@@ -1,5 +1,7 @@
 """Produce (0): append record batches, and answer when ``acks`` says so."""
 
+from functools import partial
+
 from salon.broker.channel import Request
 from salon.broker.errors import Code
 from salon.broker.handlers.context import Context
@@ -41,6 +43,7 @@ def _append(
 ) -> list[list[tuple[int, Appended]]]:
     """Append everything, topic by topic, partition by partition."""
     refusal = _refusal(asked)
+    name_of_producer = asked.transactional_id
     results = []
     for name, partitions in asked.topics:
         of_topic = []
@@ -52,8 +55,17 @@ def _append(
                     Code.INVALID_TOPIC_EXCEPTION, f"{name} is written by the broker"
                 )
             else:
+                key = (name, index)
+                verify = None
+                if name_of_producer is not None:
+                    check = context.transactions.check_produce
+                    verify = partial(check, name_of_producer, key=key)
                 appended = context.replicas.append(
-                    (name, index), data, acks=asked.acks, zstd=version >= _ZSTD_FROM
+                    key,
+                    data,
+                    acks=asked.acks,
+                    zstd=version >= _ZSTD_FROM,
+                    verify=verify,
                 )
             of_topic.append((index, appended))
         results.append(of_topic)
@@ -64,11 +76,6 @@ def _refusal(asked: ProduceRequest) -> tuple[Code, str] | None:
     """Why nothing of the request may be appended."""
     if asked.acks not in (0, 1, _ALL):
         return Code.INVALID_REQUIRED_ACKS, f"acks={asked.acks}; 0, 1 and -1 are known"
-    if asked.transactional_id is not None:
-        return (
-            Code.TRANSACTIONAL_ID_AUTHORIZATION_FAILED,
-            "this broker has no transactions",
-        )
     return None
 
 

@@ -20,6 +20,7 @@ from salon.broker.handlers import (
     producers,
     sasl,
     topics,
+    transactions,
 )
 from salon.broker.handlers.context import Context
 from salon.broker.handlers.metadata import Metadata
@@ -47,6 +48,10 @@ HANDLERS: dict[int, Handler] = {
     versions.DELETE_TOPICS: topics.delete_topics,
     versions.INIT_PRODUCER_ID: producers.init_producer_id,
     versions.OFFSET_FOR_LEADER_EPOCH: offsets.offset_for_leader_epoch,
+    versions.ADD_PARTITIONS_TO_TXN: transactions.add_partitions,
+    versions.ADD_OFFSETS_TO_TXN: transactions.add_offsets,
+    versions.END_TXN: transactions.end,
+    versions.TXN_OFFSET_COMMIT: transactions.txn_offset_commit,
     versions.DESCRIBE_CONFIGS: describe.describe_configs,
     versions.CREATE_PARTITIONS: topics.create_partitions,
     versions.DELETE_GROUPS: groups.delete_groups,

@@ -29,8 +29,8 @@ NO_PRODUCER = -1
 _COMPRESSION = 0x07
 _GZIP = 1
 _ZSTD = 4
-_TRANSACTIONAL = 0x10
-_CONTROL = 0x20
+TRANSACTIONAL = 0x10
+CONTROL = 0x20
 
 
 class Batch(NamedTuple):
@@ -70,11 +70,11 @@ class Batch(NamedTuple):
 
     @property
     def is_transactional(self) -> bool:
-        return bool(self.attributes & _TRANSACTIONAL)
+        return bool(self.attributes & TRANSACTIONAL)
 
     @property
     def is_control(self) -> bool:
-        return bool(self.attributes & _CONTROL)
+        return bool(self.attributes & CONTROL)
 
 
 class RawRecord(NamedTuple):
@@ -155,9 +155,20 @@ def assign(buffer: memoryview, base_offset: int, leader_epoch: int) -> None:
 
 
 def build(
-    records: Sequence[tuple[bytes | None, bytes | None]], timestamp: int
+    records: Sequence[tuple[bytes | None, bytes | None]],
+    timestamp: int,
+    *,
+    producer: tuple[int, int, int] = (NO_PRODUCER, -1, -1),
+    attributes: int = 0,
 ) -> memoryview:
-    """An uncompressed batch of keys and values, as a producer would send it."""
+    """An uncompressed batch of keys and values, as a producer would send it.
+
+    Args:
+        records: keys and values.
+        timestamp: of all of them, in milliseconds.
+        producer: its id, its epoch and the first sequence.
+        attributes: of the batch.
+    """
     body = bytearray()
     for delta, (key, value) in enumerate(records):
         record = bytearray(b"\0")  # attributes
@@ -168,7 +179,7 @@ def build(
         body += _varint(len(record)) + record
     count = len(records)
     after_crc = struct.pack(
-        ">hiqqqhii", 0, count - 1, timestamp, timestamp, NO_PRODUCER, -1, -1, count
+        ">hiqqqhii", attributes, count - 1, timestamp, timestamp, *producer, count
     )
     covered = after_crc + bytes(body)
     head = struct.pack(">qiibI", 0, 9 + len(covered), 0, 2, crc32c(covered))

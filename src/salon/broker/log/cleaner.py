@@ -84,6 +84,7 @@ def put_in_place(log: PartitionLog, cleaned: Cleaned) -> None:
         new.replace(old)
         log.segments[at] = new
     log.cleaned_offset = cleaned.end
+    log.positions_changed()
     shutil.rmtree(log.folder / FOLDER, ignore_errors=True)
 
 

@@ -19,13 +19,14 @@ from typing import NamedTuple
 from salon.broker.config import TopicConfig
 from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import batch as batches
-from salon.broker.log import checkpoints
+from salon.broker.log import checkpoints, transactions
 from salon.broker.log.batch import Batch, Record
 from salon.broker.log.file_region import FileRegion
 from salon.broker.log.producers import Producers
 from salon.broker.log.recovery import recover
 from salon.broker.log.segment import Segment, file_name
 from salon.broker.log.tail_cache import TailCache
+from salon.broker.log.transactions import Aborted, AbortedIndex
 
 log = logging.getLogger(__name__)
 
@@ -115,6 +116,8 @@ class PartitionLog:
         self.folder = folder
         self.config = config
         self.producers = Producers()
+        self.aborted = AbortedIndex()
+        self._unstable = LogOffset(-1, -1, -1)
         self.failure: str | None = None
         self.damaged_at: int | None = None
         self.cleaning = False
@@ -129,6 +132,9 @@ class PartitionLog:
         if not self.epochs:
             self._begin_epoch(0, self.segments[0].base_offset)
         self.start_offset = self.segments[0].base_offset
+        for segment in self.segments:
+            for entry in transactions.read_entries(segment.txn_path):
+                self.aborted.add(entry)
         flushed = max(recovery_point, self._noted_flushed_offset())
         if clean:
             self._load(flushed)
@@ -201,18 +207,30 @@ class PartitionLog:
                 if batch.base_offset >= snapshot:
                     self.producers.update(batch)
         self._check_segments(first, snapshot, flushed)
-        for segment in self.segments[first:]:
+        following = [segment.base_offset for segment in self.segments[first + 1 :]]
+        for segment, end in zip(
+            self.segments[first:], [*following, self.end.offset], strict=False
+        ):
             os.fdatasync(segment.fd)
             segment.unsynced = False
+            entries = self.aborted.of(segment.base_offset, end)
+            transactions.write_entries(segment.txn_path, entries)
 
     def _check_segments(self, first: int, snapshot: int, flushed: int) -> None:
         next_offset = self.segments[first].base_offset
 
-        def found(batch: Batch) -> None:
+        self.aborted.keep_before(max(snapshot, next_offset))
+        checked = self.segments[first]
+
+        def found(batch: Batch, position: int) -> None:
             if batch.base_offset >= snapshot:
+                if batch.is_control:
+                    data = memoryview(checked.read(position, batch.size))
+                    self._note_end(batch, data)
                 self.producers.update(batch)
 
         for i, segment in enumerate(self.segments[first:], first):
+            checked = segment
             if segment.base_offset < next_offset:
                 break
             result = recover(segment, max(next_offset, segment.base_offset), found)
@@ -275,8 +293,50 @@ class PartitionLog:
         segment.append(data, batch.last_offset, batch.max_timestamp)
         self.end = LogOffset(batch.last_offset + 1, segment.base_offset, segment.size)
         self._cache.add(data, batch)
+        if batch.is_control:
+            aborted = self._note_end(batch, data)
+            if aborted is not None:
+                transactions.append_entry(segment.txn_path, aborted)
         self.producers.update(batch)
         return batch
+
+    def _note_end(self, batch: Batch, data: memoryview) -> Aborted | None:
+        """A marker: remember an abort that has records here."""
+        first = self.producers.open.get(batch.producer_id)
+        if first is None or transactions.is_commit(data, batch):
+            return None
+        others = [o for p, o in self.producers.open.items() if p != batch.producer_id]
+        stable = min(others, default=batch.base_offset)
+        entry = Aborted(batch.producer_id, first, batch.last_offset, stable)
+        self.aborted.add(entry)
+        return entry
+
+    def last_stable(self, limit: LogOffset) -> LogOffset:
+        """The end of what is committed or aborted for good, at most ``limit``.
+
+        Args:
+            limit: the high watermark.
+        """
+        first = min(self.producers.open.values(), default=limit.offset)
+        if first >= limit.offset:
+            return limit
+        if self._unstable.offset != first:
+            self._unstable = self._locate(first)
+        return self._unstable
+
+    def positions_changed(self) -> None:
+        """Compaction moved batches about."""
+        self._unstable = LogOffset(-1, -1, -1)
+
+    def _locate(self, offset: int) -> LogOffset:
+        """Where the batch that holds ``offset`` lies."""
+        i = bisect_right([s.base_offset for s in self.segments], offset) - 1
+        for segment in self.segments[max(i, 0) :]:
+            found = segment.find(offset)
+            if found is not None:
+                position, batch = found
+                return LogOffset(batch.base_offset, segment.base_offset, position)
+        return self.end
 
     def _begin_epoch(self, epoch: int, start: int) -> None:
         self.epochs.append((epoch, start))
@@ -476,6 +536,7 @@ class PartitionLog:
             self.start_offset = max(self.start_offset, self.segments[0].base_offset)
             oldest.delete()
             deleted += 1
+        self.aborted.drop_before(self.start_offset)
         return deleted
 
     def delete_before(self, offset: int) -> None:
@@ -488,6 +549,7 @@ class PartitionLog:
         ):
             self.segments.pop(0).delete()
         self.start_offset = max(self.start_offset, self.segments[0].base_offset)
+        self.aborted.drop_before(self.start_offset)
 
     def delete_records(self, offset: int) -> None:
         """Nobody sees what lies before ``offset`` any more (DeleteRecords)."""

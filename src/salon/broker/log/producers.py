@@ -36,12 +36,16 @@ class Written(NamedTuple):
     last_offset: int
 
 
+_NOTHING = Written(-1, -1, -1, -1)
+
+
 class _Producer:
-    __slots__ = ("batches", "epoch", "timestamp")
+    __slots__ = ("batches", "epoch", "first_offset", "timestamp")
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
         self.timestamp = -1
+        self.first_offset = -1  # of the open transaction
         self.batches: deque[Written] = deque(maxlen=REMEMBERED)
 
 
@@ -50,6 +54,8 @@ class Producers:
 
     def __init__(self) -> None:
         self._producers: dict[int, _Producer] = {}
+        self.open: dict[int, int] = {}
+        """First offset of every open transaction, by producer id, oldest first."""
 
     def __len__(self) -> int:
         return len(self._producers)
@@ -73,9 +79,11 @@ class Producers:
                 f"this is {batch.producer_epoch}",
             )
         if batch.producer_epoch > known.epoch:
-            if batch.base_sequence != 0:
+            if batch.base_sequence > 0:
                 raise _out_of_order(batch, 0)
             return None
+        if batch.base_sequence < 0:
+            return None  # the broker's own: offsets in a transaction
         for written in known.batches:
             if (
                 written.first_sequence == batch.base_sequence
@@ -90,12 +98,17 @@ class Producers:
 
     def update(self, batch: Batch) -> None:
         """``batch`` is in the log."""
-        if batch.producer_id == NO_PRODUCER or batch.is_control:
+        if batch.producer_id == NO_PRODUCER:
             return
-        known = self._producers.get(batch.producer_id)
-        if known is None or known.epoch != batch.producer_epoch:
-            known = self._producers[batch.producer_id] = _Producer(batch.producer_epoch)
-        known.timestamp = batch.max_timestamp
+        known = self._of_epoch(batch)
+        if batch.is_control:
+            known.first_offset = -1
+            self.open.pop(batch.producer_id, None)
+            return
+        if batch.is_transactional and known.first_offset < 0:
+            known.first_offset = self.open[batch.producer_id] = batch.base_offset
+        if batch.base_sequence < 0:
+            return
         known.batches.append(
             Written(
                 batch.base_sequence,
@@ -104,6 +117,17 @@ class Producers:
                 batch.last_offset,
             )
         )
+
+    def _of_epoch(self, batch: Batch) -> _Producer:
+        """The producer; a new epoch begins its sequence anew, a marker's included."""
+        known = self._producers.get(batch.producer_id)
+        if known is None or known.epoch != batch.producer_epoch:
+            before = known
+            known = self._producers[batch.producer_id] = _Producer(batch.producer_epoch)
+            if before is not None:
+                known.first_offset = before.first_offset
+        known.timestamp = batch.max_timestamp
+        return known
 
     def last_offsets(self) -> dict[int, int]:
         """Last offset of every producer."""
@@ -115,7 +139,11 @@ class Producers:
 
     def expire(self, before_ms: int) -> None:
         """Forget producers whose last batch is older than ``before_ms``."""
-        old = [p for p, known in self._producers.items() if known.timestamp < before_ms]
+        old = [
+            producer_id
+            for producer_id, known in self._producers.items()
+            if known.timestamp < before_ms and known.first_offset < 0
+        ]
         for producer_id in old:
             del self._producers[producer_id]
 
@@ -123,7 +151,7 @@ class Producers:
         """Write Kafka's snapshot file."""
         body = bytearray(_COUNT.pack(len(self._producers)))
         for producer_id, known in self._producers.items():
-            last = known.batches[-1]
+            last = known.batches[-1] if known.batches else _NOTHING
             body += _ENTRY.pack(
                 producer_id,
                 known.epoch,
@@ -132,7 +160,7 @@ class Producers:
                 last.last_offset - last.base_offset,
                 known.timestamp,
                 -1,  # coordinator epoch
-                -1,  # no open transaction
+                known.first_offset,
             )
         # The CRC covers everything after itself.
         write_atomically(path, _HEAD.pack(1, crc32c(body)) + bytes(body))
@@ -147,6 +175,7 @@ class Producers:
         if version != 1 or crc32c(body) != crc:
             return False
         self._restore(_ENTRY.iter_unpack(body[_COUNT.size :]))
+        self.open = dict(sorted(self.open.items(), key=lambda item: item[1]))
         return True
 
     def _restore(self, entries: Iterable[tuple[int, ...]]) -> None:
@@ -157,10 +186,16 @@ class Producers:
             last_offset,
             delta,
             timestamp,
-            *_,
+            _,
+            first_offset,
         ) in entries:
             known = self._producers[producer_id] = _Producer(epoch)
             known.timestamp = timestamp
+            known.first_offset = first_offset
+            if first_offset >= 0:
+                self.open[producer_id] = first_offset
+            if last_sequence < 0:
+                continue  # only a marker so far
             first = (last_sequence - delta) & 0x7FFFFFFF
             known.batches.append(
                 Written(first, last_sequence, last_offset - delta, last_offset)

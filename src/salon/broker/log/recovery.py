@@ -37,14 +37,14 @@ class Recovered(NamedTuple):
 
 
 def recover(
-    segment: Segment, next_offset: int, found: Callable[[Batch], None]
+    segment: Segment, next_offset: int, found: Callable[[Batch, int], None]
 ) -> Recovered:
     """Check ``segment`` batch by batch and rebuild its indexes.
 
     Args:
         segment: of any state.
         next_offset: the lowest offset its first batch may have.
-        found: called with every sound batch, in order.
+        found: called with every sound batch and its position, in order.
     """
     segment.reset_indexes()
     position = 0
@@ -68,7 +68,7 @@ def recover(
         if batch.base_offset < next_offset or not batches.is_sound(chunk, batch, at):
             break
         segment.note(position, batch.size, batch.last_offset, batch.max_timestamp)
-        found(batch)
+        found(batch, position)
         next_offset = batch.last_offset + 1
         position += batch.size
     return Recovered(position, next_offset, position == segment.size)

@@ -13,6 +13,8 @@ from salon.broker.log.batch import HEADER_SIZE, Batch
 from salon.broker.log.index import OffsetIndex, TimeIndex
 
 _SCAN_BYTES = 65_536
+_FIND_BYTES = 8_192
+"""What is read at a time to find one batch: two index intervals."""
 
 
 def file_name(offset: int, suffix: str) -> str:
@@ -36,6 +38,7 @@ class Segment:
         self.path = folder / file_name(base_offset, ".log")
         self.index_path = folder / file_name(base_offset, ".index")
         self.time_path = folder / file_name(base_offset, ".timeindex")
+        self.txn_path = folder / file_name(base_offset, ".txnindex")
         self._interval = index_interval_bytes
         self.fd = os.open(self.path, os.O_RDWR | os.O_CREAT, 0o644)
         self.size = os.fstat(self.fd).st_size
@@ -93,7 +96,8 @@ class Segment:
 
     def find(self, offset: int) -> tuple[int, Batch] | None:
         """Position and header of the first batch that ends at ``offset`` or later."""
-        for position, batch in self.scan(self.index.lookup(offset)):
+        start = self.index.lookup(offset)
+        for position, batch in Scan(self, start, self.size, _FIND_BYTES):
             if batch.last_offset >= offset:
                 return position, batch
         return None
@@ -133,6 +137,7 @@ class Segment:
         self.time_path.rename(old.time_path)
         self.path = old.path
         self.index_path, self.time_path = old.index_path, old.time_path
+        self.txn_path = old.txn_path
 
     def close(self) -> None:
         self.index.close()
@@ -141,19 +146,22 @@ class Segment:
 
     def delete(self) -> None:
         self.close()
-        for path in (self.path, self.index_path, self.time_path):
+        for path in (self.path, self.index_path, self.time_path, self.txn_path):
             path.unlink(missing_ok=True)
 
 
 class Scan:
     """Iterator over (position, header); ends where no whole header lies any more."""
 
-    def __init__(self, segment: Segment, position: int, end: int) -> None:
+    def __init__(
+        self, segment: Segment, position: int, end: int, chunk: int = _SCAN_BYTES
+    ) -> None:
         self._segment = segment
         self._position = position
         self._end = end
         self._chunk = b""
         self._chunk_at = position
+        self._chunk_bytes = chunk
 
     def __iter__(self) -> "Scan":
         return self
@@ -164,7 +172,7 @@ class Scan:
             raise StopIteration
         at = position - self._chunk_at
         if at < 0 or at + HEADER_SIZE > len(self._chunk):
-            size = min(_SCAN_BYTES, self._end - position)
+            size = min(self._chunk_bytes, self._end - position)
             self._chunk = self._segment.read(position, size)
             self._chunk_at = position
             at = 0

@@ -5,6 +5,7 @@ allows; forgotten topics are therefore read and ignored.
 """
 
 import struct
+from collections.abc import Sequence
 from typing import NamedTuple
 from uuid import UUID
 
@@ -19,6 +20,7 @@ _HEAD = struct.Struct(">ihi")  # throttle_time_ms, error_code, session_id
 _PARTITION = struct.Struct(">ihqq")
 _I16 = struct.Struct(">h")
 _I32 = struct.Struct(">i")
+_ABORTED = struct.Struct(">qq")
 _I64 = struct.Struct(">q")
 
 
@@ -53,6 +55,8 @@ class PartitionData(NamedTuple):
     log_start_offset: int = -1
     records: tuple[bytes | memoryview | FileRegion, ...] = ()
     size: int = 0
+    aborted: Sequence[tuple[int, int]] = ()
+    """(producer id, first offset) of aborted transactions, for read_committed."""
 
 
 def decode(buffer: memoryview, position: int, version: int) -> FetchRequest:
@@ -168,8 +172,15 @@ def _write_partition(out: bytearray, data: PartitionData, version: int) -> None:
     )
     if version >= 5:
         out += _I64.pack(data.log_start_offset)
-    # aborted_transactions: null, there are none to leave out.
-    out += b"\0" if version >= 12 else b"\xff\xff\xff\xff"
+    compact = version >= 12
+    if not data.aborted:  # null: there are none to leave out
+        out += b"\0" if compact else b"\xff\xff\xff\xff"
+    else:
+        out += _length(len(data.aborted), compact=compact)
+        for producer_id, first_offset in data.aborted:
+            out += _ABORTED.pack(producer_id, first_offset)
+            if compact:
+                out.append(0)
     if version >= 11:
         out += b"\xff\xff\xff\xff"  # preferred_read_replica
     # No records are an empty set, never null: old clients do not expect null.

@@ -29,6 +29,10 @@ DELETE_TOPICS = 20
 DELETE_RECORDS = 21
 INIT_PRODUCER_ID = 22
 OFFSET_FOR_LEADER_EPOCH = 23
+ADD_PARTITIONS_TO_TXN = 24
+ADD_OFFSETS_TO_TXN = 25
+END_TXN = 26
+TXN_OFFSET_COMMIT = 28
 DESCRIBE_CONFIGS = 32
 ALTER_CONFIGS = 33
 SASL_AUTHENTICATE = 36
@@ -69,6 +73,10 @@ APIS: dict[int, Api] = {
     DELETE_RECORDS: Api("DeleteRecords", 0, 2, 2),
     INIT_PRODUCER_ID: Api("InitProducerId", 0, 5, 2),
     OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 2, 4, 4),
+    ADD_PARTITIONS_TO_TXN: Api("AddPartitionsToTxn", 0, 3, 3),
+    ADD_OFFSETS_TO_TXN: Api("AddOffsetsToTxn", 0, 4, 3),
+    END_TXN: Api("EndTxn", 0, 4, 3),
+    TXN_OFFSET_COMMIT: Api("TxnOffsetCommit", 0, 4, 3),
     DESCRIBE_CONFIGS: Api("DescribeConfigs", 1, 4, 4),
     ALTER_CONFIGS: Api("AlterConfigs", 0, 2, 2),
     SASL_AUTHENTICATE: Api("SaslAuthenticate", 0, 2, 2),

@@ -1,0 +1,1 @@
+"""Transactions across partitions: the coordinator and what it keeps."""
