@@ -5,8 +5,10 @@ A picture comes about in four moves::
     prompt --USE--> vectors --prior--> reference (32 px, in about 10 ms)
     reference + noise(seed) --U-Net, some steps--> 32 px --upscaler--> 128 px RGBA
 
-Sampling starts from the *noised reference* at t = START instead of pure noise: the
-prior owns the layout, the seed decides the rest. The first preview is the
+Sampling starts from the *noised reference* (card: ``start``) instead of pure noise:
+the prior owns the layout, the seed decides the rest. The noise is weaker than it was
+in training (card: ``temperature`` below 1): a small U-Net leaves part of full noise in
+the picture as blotches, and gives up some variety for clean surfaces. The first preview is the
 reference itself, so something is to be seen at once.
 
 An :class:`EmbeddedModel` is not for use by two threads at once; one worker owns it.
@@ -158,6 +160,7 @@ class EmbeddedModel:
         )
         denoise = self._denoiser(request, text, reference)
         times = schedules.times(request.steps, start)
+        noise *= np.float32(self.card.defaults["temperature"])
         x: Floats = schedules.mix(reference, noise, np.float32(start))
         for solved in sample(denoise, x, times):
             self._tell(on_step, solved.step, request.steps, solved.x0)
