@@ -13,6 +13,22 @@ from salon.imaging.runtime import EmbeddedModel
 Curve = Sequence[tuple[int, float, float]]
 """(step, seconds, loss) points."""
 
+_GLOSSES = {
+    "красное сердце": "red heart",
+    "пицца": "pizza",
+    "ракета": "rocket",
+    "синий кот": "blue cat",
+    "улыбающееся лицо": "smiling face",
+    "зелёная машина": "green car",
+    "披萨": "pizza",
+    "太阳": "sun",
+    "机器人": "robot",
+    "绿色的心": "green heart",
+    "蓝色的汽车": "blue car",
+    "小狗": "little dog",
+}
+"""What the prompts say that Pillow's own font cannot write."""
+
 SHEET: dict[str, list[str]] = {
     "seen labels": [
         *("red heart", "pizza", "cat face", "dog face", "rocket", "grinning face"),
@@ -25,10 +41,7 @@ SHEET: dict[str, list[str]] = {
         *("pink elephant", "red frog", "green ghost", "blue pizza"),
         *("blue rose", "purple strawberry", "brown t-shirt", "blue teddy bear"),
     ],
-    "Russian and Chinese": [
-        *("красное сердце", "пицца", "ракета", "синий кот", "улыбающееся лицо"),
-        *("зелёная машина", "披萨", "太阳", "机器人", "绿色的心", "蓝色的汽车", "小狗"),
-    ],
+    "Russian, then Chinese": list(_GLOSSES),
     "free prompts": [
         *("a red fox", "frog wearing a crown", "cat with glasses", "three apples"),
         *("christmas tree", "angry red face", "spaceship", "yellow submarine"),
@@ -55,8 +68,8 @@ def sample_sheet(model: EmbeddedModel) -> Image.Image:
             left, top = column * _CELL, y + row * (_CELL + _CAPTION)
             picture = model.draw(PictureRequest(prompt, seed)).resize((_CELL - 6,) * 2)
             sheet.paste(picture, (left + 3, top), picture)
-            if prompt.isascii() or not any(ord(c) > 0x2E80 for c in prompt):
-                ink.text((left + 3, top + _CELL - 5), prompt, fill=_INK, font=_font())
+            caption = _GLOSSES.get(prompt, prompt)
+            ink.text((left + 3, top + _CELL - 5), caption, fill=_INK, font=_font())
             seed += 1
         y += (_CELL + _CAPTION) * math.ceil(len(prompts) / _COLUMNS)
     return sheet
