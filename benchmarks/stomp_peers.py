@@ -16,8 +16,6 @@ with ports and folders of its own, and ended again).
 """
 
 import argparse
-import asyncio
-import glob
 import json
 import os
 import resource
@@ -121,8 +119,9 @@ class Broker:
         """The broker's process and all below it."""
         found = [self.processes[-1].pid]
         for pid in found:
-            for task in glob.glob(f"/proc/{pid}/task/*/children"):
-                found += [int(child) for child in Path(task).read_text().split()]
+            for task in Path(f"/proc/{pid}/task").iterdir():
+                children = (task / "children").read_text()
+                found += [int(child) for child in children.split()]
         return found
 
     def cpu(self) -> float:
@@ -193,7 +192,8 @@ class RabbitMQ(Broker):
         (self.folder / "rabbitmq.conf").write_text(settings)
         (self.folder / "enabled").write_text("[rabbitmq_web_stomp].\n")
         environment = {
-            **{"PATH": os.environ["PATH"], "LANG": "C.UTF-8"},
+            "PATH": os.environ["PATH"],
+            "LANG": "C.UTF-8",
             "HOME": str(self.folder),
             "ERL_EPMD_PORT": str(epmd),
             "ERL_EPMD_ADDRESS": "127.0.0.1",
@@ -260,7 +260,10 @@ def _free_port() -> int:
 
 def _debian_version(package: str) -> str:
     found = subprocess.run(
-        ["dpkg-query", "-W", "-f=${Version}", package], capture_output=True, text=True
+        ["dpkg-query", "-W", "-f=${Version}", package],
+        check=False,
+        capture_output=True,
+        text=True,
     )
     return found.stdout.partition("-")[0].partition("+")[0]
 
@@ -270,6 +273,7 @@ def _build_spring() -> None:
         raise Missing("mvn is not installed")
     made = subprocess.run(
         ["mvn", "-q", "-B", "-f", str(PEERS / "pom.xml"), "package"],
+        check=False,
         capture_output=True,
         text=True,
     )
@@ -416,7 +420,7 @@ class Session:
     def table(self) -> None:
         print(f"\n1 → {self._subscribers} × 100 B\n")
         print(
-            "| | broker | deliveries/s | p50 ms | p99 ms "
+            "| | broker | deliveries/s | p50 ms | p99 ms (min–max) "
             "| CPU-s per 10⁶ (min–max) | out of order | lost | generator CPU-s |"
         )
         print("|---|---|---|---|---|---|---|---|---|")
@@ -433,14 +437,14 @@ class Session:
             print(f"| {case} | {name} | – | – | – | – | – | – | {why[:80]} |")
             return
         middle = {key: statistics.median(run[key] for run in runs) for key in runs[0]}
-        costs = sorted(run["cpu"] for run in runs)
+        costs = _spread([run["cpu"] for run in runs])
+        slowest = _spread([run["p99"] for run in runs], digits=1)
         total = sum(run["delivered"] for run in runs)
         late = 100 * sum(run["late"] for run in runs) / max(total, 1)
         lost = sum(run["lost"] for run in runs)
         print(
             f"| {case} | {name} | {middle['per_second']:,.0f} "
-            f"| {middle['p50']:.2f} | {middle['p99']:.1f} "
-            f"| {middle['cpu']:.2f} ({costs[0]:.2f}–{costs[-1]:.2f}) "
+            f"| {middle['p50']:.2f} | {slowest} | {costs} "
             f"| {late:.2f} % | {lost:.0f} | {middle['client_cpu']:.2f} |"
         )
 
@@ -471,9 +475,11 @@ class Session:
         return ", ".join(f"{b.name} {b.version}" for b in self._brokers if b.version)
 
 
-def _spread(values: list[float]) -> str:
-    values = sorted(values)
-    return f"{statistics.median(values):.2f} ({values[0]:.2f}–{values[-1]:.2f})"
+def _spread(values: list[float], *, digits: int = 2) -> str:
+    """Median, least and most."""
+    three = (statistics.median(values), min(values), max(values))
+    middle, least, most = (f"{value:.{digits}f}" for value in three)
+    return f"{middle} ({least}–{most})"
 
 
 # -- the whole -------------------------------------------------------------------------
