@@ -5,9 +5,11 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from salon.broker.channel import Request, RequestChannel, Response, ResponseKind
-from salon.broker.metrics import Metrics
+from salon.broker.metrics import Histogram, Metrics
 from salon.broker.protocol import header
 from salon.broker.protocol.versions import METADATA
 
@@ -83,15 +85,22 @@ def test_the_times_of_a_request_add_up():
     asked.record(metrics, 13_000_000)
     m = metrics.request("Metadata")
 
-    parts = (
-        m.request_queue_time,
-        m.local_time,
-        m.remote_time,
-        m.response_queue_time,
-        m.response_send_time,
-    )
+    parts = m.times[1:]
     assert [h.total for h in parts] == [1, 2, 7, 1, 2]
     assert m.total_time.total == sum(h.total for h in parts)
     snapshot = metrics.snapshot()
     assert snapshot["RequestsPerSec,request=Metadata"] == 1
     assert snapshot["RemoteTimeMs,request=Metadata,Count"] == 1
+
+
+@given(st.lists(st.integers(0, 10**11), min_size=1, max_size=50))
+def test_a_quantile_is_at_most_twice_what_it_stands_for(times: list[int]):
+    histogram = Histogram()
+    for ns in times:
+        histogram.update(ns)
+    half = sorted(times)[(len(times) - 1) // 2] / 1e6
+    found = histogram.quantile(0.5)
+
+    assert histogram.count == len(times)
+    assert histogram.total == sum(times) / 1e6
+    assert half <= found <= max(2 * half, 0.033) or found == max(times) / 1e6

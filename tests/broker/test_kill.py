@@ -86,14 +86,15 @@ def read_all(address: str, topic: str) -> list[int]:
     return found
 
 
+@pytest.mark.timeout(300)
 def test_nothing_acknowledged_is_lost_doubled_or_reordered(tmp_path: Path):
     chance = random.Random(11)
     with Process(tmp_path / "data", "log.segment.bytes=65536") as broker:
         Producer({"bootstrap.servers": broker.address}).list_topics("t", timeout=10)
         load = Load(broker.address, "t")
         load.start()
-        for _ in range(4):
-            load.wait_for(chance.randrange(100, 400))
+        for _ in range(20):
+            load.wait_for(chance.randrange(50, 200))
             broker.kill()
             broker.start()
         load.wait_for(100)

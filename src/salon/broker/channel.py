@@ -146,21 +146,21 @@ class Request:
     def record(self, metrics: Metrics, sent_ns: int) -> None:
         """Note the times of a request whose response has left."""
         m = metrics.request(self.metric_name)
-        # A handler that answered inside ``handle`` had no remote part.
-        local_ns = min(
-            self.local_done_ns or self.response_made_ns, self.response_made_ns
-        )
+        start, dequeued, made = self.start_ns, self.dequeued_ns, self.response_made_ns
+        local = self.local_done_ns
+        if not 0 < local < made:
+            local = made  # answered inside ``handle``: there was no remote part
+        leaving = self.response_dequeued_ns
         m.requests.count += 1
         if self.failed:
             m.errors.count += 1
-        m.request_queue_time.update((self.dequeued_ns - self.start_ns) / 1e6)
-        m.local_time.update((local_ns - self.dequeued_ns) / 1e6)
-        m.remote_time.update((self.response_made_ns - local_ns) / 1e6)
-        m.response_queue_time.update(
-            (self.response_dequeued_ns - self.response_made_ns) / 1e6
-        )
-        m.response_send_time.update((sent_ns - self.response_dequeued_ns) / 1e6)
-        m.total_time.update((sent_ns - self.start_ns) / 1e6)
+        total, queue, handler, remote, response_queue, send = m.times
+        total.update(sent_ns - start)
+        queue.update(dequeued - start)
+        handler.update(local - dequeued)
+        remote.update(made - local)
+        response_queue.update(leaving - made)
+        send.update(sent_ns - leaving)
         if self.header.api_key == FETCH:
             metrics.request("Fetch").requests.count += 1
 

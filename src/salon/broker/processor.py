@@ -175,7 +175,8 @@ class Processor:
             self.reject(connection, str(error))
             return
         request = Request(self, connection, parsed, frame)
-        self._touch(connection, request.start_ns)
+        connection.last_active_ns = request.start_ns
+        self.connections.move_to_end(connection)
         if self._blocked or not self._channel.put(request):
             self._blocked.append(request)
             if len(self._blocked) == 1:

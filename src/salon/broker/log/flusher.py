@@ -52,7 +52,7 @@ class GroupFlusher:
         self._running = None
         if done.cancelled():
             return
-        self._flush_time.update((perf_counter_ns() - begun) / 1e6)
+        self._flush_time.update(perf_counter_ns() - begun)
         error = done.exception()
         if error is None:
             self._log.end_flush(flush)
