@@ -14,7 +14,7 @@ from salon.cli.train_ddpm import ddpm
 from salon.errors import StartupError
 
 if TYPE_CHECKING:
-    from salon.imaging.training.emoji import Watch
+    from salon.imaging.recipe import Watch
     from salon.imaging.training.loop import Progress as TrainingProgress
 
 app = typer.Typer(no_args_is_help=True, help="Train the picture model.")
@@ -57,8 +57,8 @@ def emoji(
     Can be stopped at any time and started again with the same folder.
     """
     with _training_extra():
+        from salon.imaging import recipe
         from salon.imaging.models import device
-        from salon.imaging.training import emoji as recipe
     if stage is not None and stage not in recipe.STAGES:
         raise typer.BadParameter(
             f"one of {', '.join(recipe.STAGES)}", param_hint="stage"
@@ -104,7 +104,7 @@ def export(
 ) -> None:
     """Write the trained networks as the model folder that Salon draws with."""
     with _training_extra():
-        from salon.imaging.training import emoji as recipe
+        from salon.imaging import recipe
     metrics = out / "metrics.json"
     facts = recipe.facts(version) | {"curves": recipe.curves(out)}
     if metrics.exists():
