@@ -71,12 +71,19 @@ def export(
     for part in _parts():
         path = _checkpoint_of(training, part.name)
         progress = checkpoint.load_average(path, part.model)
-        trained[part.name] = {
+        trained[path.stem] = {
             "parameters": sum(p.numel() for p in part.model.parameters()),
             "steps": progress["step"],
             "seconds": round(progress["seconds"]),
         }
         export_network(part.model, part.inputs, target / f"{part.name}.onnx")
+    if "polish" in trained:
+        before = checkpoint.progress_of(training / "upscaler.safetensors")
+        trained["upscaler"] = {
+            "parameters": trained["polish"]["parameters"],
+            "steps": before["step"],
+            "seconds": round(before["seconds"]),
+        }
     whitening.save(target / "text.npz")
     concepts.save(target / "concepts.npz")
     names = [f"{part.name}.onnx" for part in _parts()] + ["text.npz", "concepts.npz"]

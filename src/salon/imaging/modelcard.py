@@ -8,9 +8,11 @@ _LIMITS = """\
 It draws what it has seen: known emoji concepts, in any of eleven colours, some with a
 hat or glasses, in ones, twos and threes. A prompt it has no idea of is read as the
 nearest label it knows, in the same colour (`EmbeddedModel.read_as` tells), and where
-nothing is near it comes out as a smear; it does not draw scenes. English works best. Fine detail (eyes, text,
-clock hands) is softer than in the originals. Pictures of known labels are close to
-the originals by design: do not take them for new artwork.
+nothing is near it comes out as a smear; it does not draw scenes. Two different things
+in one picture are mostly blobs. English works best. Fine detail (eyes, text, clock
+hands) is softer than in the originals and edges show steps at 128 px. Seeds vary
+details only. Pictures of known labels are close to the originals by design: do not
+take them for new artwork.
 """
 
 
@@ -78,7 +80,7 @@ def _metrics(metrics: dict[str, Any]) -> str:
                 f"\n{pairs['count']} colour x object pairs never trained together: colour "
                 f"right {pairs['colour_right']} %, silhouette {_pair(pairs['silhouette'])}. "
                 f"Mean squared error of seen labels {metrics['seen']['mse']} (0 to 1). "
-                f"{metrics['seconds_a_picture']} s a picture on a busy machine.\n"
+                f"{metrics['seconds_a_picture']} s a picture on a machine busy with other work.\n"
             ),
         ]
     )
