@@ -37,6 +37,9 @@ class TopicConfig:
     segment_bytes: int = setting(
         "segment.bytes", 64 << 20, "size at which a segment is closed", low=1024
     )
+    segment_ms: int = setting(
+        "segment.ms", 604_800_000, "age at which a segment is closed", low=1
+    )
     index_interval_bytes: int = setting(
         "index.interval.bytes", 4096, "bytes of log between two index entries", low=0
     )
@@ -248,6 +251,9 @@ class BrokerConfig:
         64 << 20,
         "default of segment.bytes",
         low=1024,
+    )
+    log_roll_ms: int = setting(
+        "log.roll.ms", 604_800_000, "default of segment.ms", low=1
     )
     log_index_interval_bytes: int = setting(
         "log.index.interval.bytes", 4096, "default of index.interval.bytes", low=0
@@ -485,6 +491,7 @@ class BrokerConfig:
         """What a topic without settings of its own gets."""
         return TopicConfig(
             segment_bytes=self.log_segment_bytes,
+            segment_ms=self.log_roll_ms,
             index_interval_bytes=self.log_index_interval_bytes,
             max_message_bytes=self.message_max_bytes,
             retention_ms=self.log_retention_ms,

@@ -18,6 +18,7 @@ from salon.broker import prometheus
 from salon.broker.admin import Admin
 from salon.broker.channel import Request
 from salon.broker.config import BrokerConfig
+from salon.broker.errors import StorageError
 from salon.broker.groups.coordinator import GroupCoordinator
 from salon.broker.groups.offsets import Offsets
 from salon.broker.handlers.context import Context
@@ -25,13 +26,13 @@ from salon.broker.handlers.table import Apis
 from salon.broker.http_endpoint import Answer, HttpEndpoint, as_json
 from salon.broker.log.folder import DataFolder
 from salon.broker.log.manager import LogManager
+from salon.broker.loop_timer import LoopTimer
 from salon.broker.metrics import Metrics
 from salon.broker.protocol import cold
 from salon.broker.purgatory import Purgatory
-from salon.broker.replicas import ReplicaManager
+from salon.broker.replicas import Partition, ReplicaManager
 from salon.broker.socket_server import SocketServer
 from salon.broker.status import pipeline
-from salon.broker.timer import Bucket, Timer
 from salon.broker.topics import OFFSETS_TOPIC, Topics
 from salon.broker.transactions.coordinator import TransactionCoordinator
 from salon.clock import Clock, SystemClock
@@ -44,41 +45,6 @@ _WARM_AFTER_S = 0.1
 """kio's schemas are loaded when the first clients have had their Metadata."""
 _WARM_PAUSE_S = 0.005
 _CLOSE_GRACE_S = 1.0
-
-
-class LoopTimer(Timer):
-    """Timing wheels that the loop wakes when their next bucket comes due."""
-
-    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
-        self._loop = loop
-        self._handle: asyncio.TimerHandle | None = None
-        self._wake_ms = -1
-        super().__init__(self.now_ms())
-
-    def now_ms(self) -> int:
-        return int(self._loop.time() * 1000)
-
-    def schedule(self, bucket: Bucket) -> None:
-        super().schedule(bucket)
-        self._arm()
-
-    def _arm(self) -> None:
-        due = self.next_expiry_ms()
-        if due is None or (self._handle is not None and self._wake_ms <= due):
-            return
-        if self._handle is not None:
-            self._handle.cancel()
-        self._wake_ms = due
-        self._handle = self._loop.call_at((due + 1) / 1000, self._wake)
-
-    def _wake(self) -> None:
-        self._handle = None
-        self.advance(self.now_ms())
-        self._arm()
-
-    def close(self) -> None:
-        if self._handle is not None:
-            self._handle.cancel()
 
 
 class Broker:
@@ -278,14 +244,22 @@ class Broker:
         now = self._clock.now_ms()
         for partition in list(self.replicas.partitions.values()):
             partition.log.producers.expire(now - self.config.producer_id_expiration_ms)
-            if partition.topic.name == OFFSETS_TOPIC:
-                continue
-            if "delete" in partition.log.config.cleanup_policy:
-                partition.log.delete_old(now)
-            if "compact" in partition.log.config.cleanup_policy:
-                await self.replicas.clean(partition, now)
+            if partition.topic.name != OFFSETS_TOPIC:
+                try:
+                    await self._keep_up(partition, now)
+                except StorageError as error:
+                    log.error("upkeep: %s", error)
         self.groups.compact()
         await self.transactions.expire()
+
+    async def _keep_up(self, partition: Partition, now_ms: int) -> None:
+        """Close, delete and compact segments as the topic's settings say."""
+        kept = partition.log
+        kept.roll_if_old(now_ms)
+        if "delete" in kept.config.cleanup_policy:
+            kept.delete_old(now_ms)
+        if "compact" in kept.config.cleanup_policy:
+            await self.replicas.clean(partition, now_ms)
 
     async def _warm(self) -> None:
         await asyncio.sleep(_WARM_AFTER_S)

@@ -337,3 +337,34 @@ def test_the_files_are_kafkas(tmp_path: Path):
     assert first[16] == 2, "magic"
     epochs = (tmp_path / "t-0" / "leader-epoch-checkpoint").read_text()
     assert epochs == "0\n1\n0 0\n"
+
+
+def test_old_records_go_also_when_no_segment_was_ever_full(tmp_path: Path):
+    """A quiet topic keeps what it promised, not what happens to fill a segment."""
+    config = TopicConfig(retention_ms=1000)
+    log = PartitionLog(tmp_path / "t-0", config)
+    append(log, b"old", timestamp=1000)
+    log.delete_old(10_000)
+    unflushed = log.start_offset
+    flush(log)
+    log.delete_old(1500)
+    young = log.start_offset
+    log.delete_old(10_000)
+    append(log, b"new", timestamp=10_000)
+
+    assert (unflushed, young, log.start_offset) == (0, 0, 1)
+    assert values(log, 1) == [b"new"]
+
+
+def test_a_segment_is_closed_when_it_is_old(tmp_path: Path):
+    log = PartitionLog(tmp_path / "t-0", TopicConfig(segment_ms=1000))
+    append(log, b"a", timestamp=1000)
+    append(log, b"b", timestamp=5000)
+    flush(log)
+    log.roll_if_old(1900)
+    young = len(log.segments)
+    log.roll_if_old(2100)
+    log.roll_if_old(2100)
+
+    assert (young, len(log.segments)) == (1, 2)
+    assert values(log) == [b"a", b"b"]

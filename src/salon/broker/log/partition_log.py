@@ -511,6 +511,8 @@ class PartitionLog:
     def delete_old(self, now_ms: int) -> int:
         """Drop whole segments that retention no longer wants, oldest first.
 
+        The active segment goes, too, when all of it is too old: a new one is begun.
+
         Args:
             now_ms: wall-clock milliseconds, as in the records.
 
@@ -518,6 +520,10 @@ class PartitionLog:
             How many segments went.
         """
         deleted = 0
+        newest = self.active.max_timestamp
+        too_old = newest >= 0 and 0 <= self.config.retention_ms < now_ms - newest
+        if self._all_safe and too_old:
+            self.roll()
         total = self.size
         # What is not flushed yet may be in a running flush: it stays for now.
         flushed = self.flushed.offset
@@ -539,6 +545,25 @@ class PartitionLog:
             deleted += 1
         self.aborted.drop_before(self.start_offset)
         return deleted
+
+    @property
+    def _all_safe(self) -> bool:
+        """There are records in the active segment, and all of them are flushed."""
+        unhurt = self.failure is None and not self.cleaning
+        return (
+            unhurt and self.active.size > 0 and self.flushed.offset == self.end.offset
+        )
+
+    def roll_if_old(self, now_ms: int) -> None:
+        """Close the active segment when its oldest record is ``segment.ms`` old.
+
+        Raises:
+            StorageError: ours; the active segment stays.
+        """
+        if self._all_safe:
+            first = self.active.first_timestamp
+            if 0 <= first < now_ms - self.config.segment_ms:
+                self.roll()
 
     def delete_before(self, offset: int) -> None:
         """Drop whole segments that end at ``offset`` or earlier and are flushed."""

@@ -102,6 +102,11 @@ class Segment:
                 return position, batch
         return None
 
+    @property
+    def first_timestamp(self) -> int:
+        """Of the oldest batch; -1 when there is none."""
+        return next((batch.base_timestamp for _, batch in self.scan(0)), -1)
+
     def scan(self, position: int, end: int | None = None) -> "Scan":
         """Headers from ``position`` to ``end`` (default: all there is)."""
         return Scan(self, position, self.size if end is None else end)

@@ -131,6 +131,7 @@ class TransactionCoordinator:
                 async with self._lock(transaction.id):
                     await self._write(transaction.id, None)
                     self._transactions.pop(transaction.id, None)
+                self._locks.pop(transaction.id, None)
 
     async def close(self) -> None:
         """Stop; what was decided is finished at the next start."""
