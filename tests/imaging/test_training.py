@@ -147,6 +147,7 @@ def test_the_budget_in_seconds_ends_the_training_too() -> None:
 
 def test_an_exported_network_answers_like_the_trained_one(tmp_path: Path) -> None:
     """Half precision on disk costs little, and any batch size is accepted."""
+    import onnx
     import onnxruntime as ort
 
     from salon.imaging import export
@@ -163,7 +164,9 @@ def test_an_exported_network_answers_like_the_trained_one(tmp_path: Path) -> Non
     with pytest.warns(UserWarning, match="axis name"):
         export.export_network(model, inputs, path)
     assert export.largest_difference(model, inputs, path) < 5e-3
-    assert path.stat().st_size < 2.6 * sum(p.numel() for p in model.parameters())
+    weights = sum(p.numel() for p in model.parameters())
+    stored = sum(len(t.raw_data) for t in onnx.load(path).graph.initializer)
+    assert 2.0 * weights <= stored < 2.1 * weights  # the rest of the file is the graph
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     five = {n: np.ones((5, *shape), np.float32) for n, shape in inputs.items()}
     assert session.run(None, five)[0].shape == (5, 16, 16, 16)
