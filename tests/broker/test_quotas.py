@@ -122,14 +122,14 @@ async def test_at_max_connections_the_next_waits_until_one_has_gone(tmp_path: Pa
 
 
 async def test_a_silent_connection_is_closed_and_a_waiting_one_is_not(tmp_path: Path):
-    idle = {"connections.max.idle.ms": 50}
+    idle = {"connections.max.idle.ms": 500}
     async with Broker.open(config(tmp_path / "data", **idle)) as broker:
         async with (
             await Wire.connect(broker.port) as silent,
             await Wire.connect(broker.port) as waiting,
         ):
             await waiting.create("t")
-            waiting.send_fetch("t", 0, wait_ms=400)
+            waiting.send_fetch("t", 0, wait_ms=1500)
             await waiting.writer.drain()
             assert await silent.reader.read() == b""
             await waiting.receive()
