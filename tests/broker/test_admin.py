@@ -206,3 +206,17 @@ async def test_offsets_of_a_group_are_deleted(wire: Wire):
     assert answer.topics[0].partitions[0].error_code == 0
     assert unknown.error_code == Code.GROUP_ID_NOT_FOUND
     assert left.topics == ()
+
+
+async def test_acks_all_needs_as_many_replicas_as_the_topic_says(
+    broker: Broker, wire: Wire
+):
+    """There is one. Taking the record would promise what nobody keeps."""
+    await wire.create("t")
+    await alter(wire, "t", ("min.insync.replicas", SET, "2"))
+    refused = await wire.produce("t", b"x", acks=-1)
+    taken = await wire.produce("t", b"y", acks=1)
+
+    assert refused.error_code == Code.NOT_ENOUGH_REPLICAS
+    assert (taken.error_code, taken.base_offset) == (0, 0)
+    assert broker.metrics.snapshot()["UnderMinIsrPartitionCount"] == 1

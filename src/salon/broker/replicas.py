@@ -30,6 +30,10 @@ from salon.broker.topics import Topic
 
 Key = tuple[str, int]
 
+_ALL = -1
+_REPLICAS = 1
+"""In-sync replicas of every partition: this broker."""
+
 
 class Partition:
     """The leader's view of one partition."""
@@ -231,10 +235,22 @@ class ReplicaManager:
         self._messages_in = metrics.meter("MessagesInPerSec")
         self._bytes_in = metrics.meter("BytesInPerSec")
         self._bytes_out = metrics.meter("BytesOutPerSec")
+        self._bytes_rejected = metrics.meter("BytesRejectedPerSec")
+        self._total_produce = metrics.meter("TotalProduceRequestsPerSec")
+        self._total_fetch = metrics.meter("TotalFetchRequestsPerSec")
         self._failed_produce = metrics.meter("FailedProduceRequestsPerSec")
+        self._failed_fetch = metrics.meter("FailedFetchRequestsPerSec")
         self._expired_fetches = metrics.meter("ExpiresPerSec,fetcherType=consumer")
         metrics.gauge("PartitionCount", lambda: len(self.partitions))
         metrics.gauge("LeaderCount", lambda: len(self.partitions))
+        metrics.gauge("UnderReplicatedPartitions", lambda: 0)  # one replica is all
+        metrics.gauge(
+            "UnderMinIsrPartitionCount",
+            lambda: sum(
+                each.log.config.min_insync_replicas > _REPLICAS
+                for each in self.partitions.values()
+            ),
+        )
         metrics.gauge(
             "OfflineReplicaCount",
             lambda: sum(p.log.failure is not None for p in self.partitions.values()),
@@ -319,13 +335,20 @@ class ReplicaManager:
             return appended.fail(Code.UNKNOWN_TOPIC_OR_PARTITION)
         try:
             data = data or memoryview(b"")
+            if acks == _ALL and partition.log.config.min_insync_replicas > _REPLICAS:
+                raise ApiError(
+                    Code.NOT_ENOUGH_REPLICAS, "min.insync.replicas; there is one broker"
+                )
             self._append(partition, appended, data, zstd=zstd, verify=verify)
         except ApiError as error:
             appended.fail(error.code, error.message)
         except StorageError as error:
             appended.fail(Code.KAFKA_STORAGE_ERROR, str(error))
+        self._total_produce.count += 1
         if appended.error is not Code.NONE:
             self._failed_produce.count += 1
+            if appended.error is Code.MESSAGE_TOO_LARGE:
+                self._bytes_rejected.count += len(data or b"")
         return appended
 
     def _append(
@@ -401,8 +424,11 @@ class ReplicaManager:
             left = max_bytes - total
             data = self._read(query, left, first=total == 0, committed=committed)
             total += data.size
-            urgent = urgent or data.error != 0
+            if data.error != 0:
+                self._failed_fetch.count += 1
+                urgent = True
             answers.append(data)
+        self._total_fetch.count += len(queries)
         self._bytes_out.count += total
         return answers, total, urgent
 

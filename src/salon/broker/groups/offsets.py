@@ -315,7 +315,11 @@ def _drop(partition: Partition, before: int, appended: list[Appended]) -> None:
 
 def _as_commit_error(appended: Appended) -> Code:
     """The codes that clients of the coordinator understand and try again."""
-    if appended.error in (Code.REQUEST_TIMED_OUT, Code.UNKNOWN_TOPIC_OR_PARTITION):
+    if appended.error in (
+        Code.REQUEST_TIMED_OUT,
+        Code.UNKNOWN_TOPIC_OR_PARTITION,
+        Code.NOT_ENOUGH_REPLICAS,
+    ):
         return Code.COORDINATOR_NOT_AVAILABLE
     if appended.error is Code.KAFKA_STORAGE_ERROR:
         return Code.NOT_COORDINATOR
