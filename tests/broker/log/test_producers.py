@@ -74,6 +74,20 @@ def test_a_snapshot_remembers_the_last_batch(tmp_path: Path):
     assert loaded.check(batch(2)) is None
 
 
+def test_a_retry_after_a_restart_finds_any_of_the_last_five(tmp_path: Path):
+    """A client has five batches under way; each may come again after a crash."""
+    path = tmp_path / "00000000000000000107.snapshot"
+    written(0, 1, 2, 3, 4, 5, 6).save(path)
+    loaded = Producers()
+
+    assert loaded.load(path)
+    assert len(loaded) == 1
+    assert [loaded.check(batch(n)) for n in range(2, 7)] == [102, 103, 104, 105, 106]
+    assert loaded.check(batch(7)) is None
+    with pytest.raises(ApiError):
+        loaded.check(batch(1))
+
+
 def test_a_broken_snapshot_is_not_believed(tmp_path: Path):
     path = tmp_path / "0.snapshot"
     written(0).save(path)

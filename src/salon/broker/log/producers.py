@@ -5,8 +5,10 @@ A batch that equals one of those is a retry, answered with the old offset; one t
 not follow the last is refused; a lower epoch is a zombie. Five is what a client may have
 in flight.
 
-Snapshots are Kafka's ``.snapshot`` files (version 1). As there, a snapshot remembers
-only the last batch of a producer; the log after it restores the others.
+Snapshots are Kafka's ``.snapshot`` files (version 1). Kafka's own hold only the last
+batch of a producer, and a retry of an earlier one that comes after a restart is then
+refused as out of order, which makes librdkafka begin a new epoch and write it twice.
+Ours hold all five, an entry each, the oldest first: Kafka, reading them, keeps the last.
 """
 
 import struct
@@ -149,15 +151,19 @@ class Producers:
 
     def save(self, path: Path) -> None:
         """Write Kafka's snapshot file."""
-        body = bytearray(_COUNT.pack(len(self._producers)))
-        for producer_id, known in self._producers.items():
-            last = known.batches[-1] if known.batches else _NOTHING
+        entries = [
+            (producer_id, known, written)
+            for producer_id, known in self._producers.items()
+            for written in known.batches or (_NOTHING,)
+        ]
+        body = bytearray(_COUNT.pack(len(entries)))
+        for producer_id, known, written in entries:
             body += _ENTRY.pack(
                 producer_id,
                 known.epoch,
-                last.last_sequence,
-                last.last_offset,
-                last.last_offset - last.base_offset,
+                written.last_sequence,
+                written.last_offset,
+                written.last_offset - written.base_offset,
                 known.timestamp,
                 -1,  # coordinator epoch
                 known.first_offset,
@@ -189,7 +195,9 @@ class Producers:
             _,
             first_offset,
         ) in entries:
-            known = self._producers[producer_id] = _Producer(epoch)
+            known = self._producers.get(producer_id)
+            if known is None or known.epoch != epoch:
+                known = self._producers[producer_id] = _Producer(epoch)
             known.timestamp = timestamp
             known.first_offset = first_offset
             if first_offset >= 0:
