@@ -361,6 +361,10 @@ class ReplicaManager:
         verify: Callable[[Batch], None] | None,
     ) -> None:
         log = partition.log
+        if log.failure is not None:
+            # before the sequence is judged: what failed a moment ago left a gap, and "out
+            # of order" would make the producer begin a new epoch and write twice
+            raise StorageError(log.failure)
         batch = batches.check(data, log.config.max_message_bytes, zstd=zstd)
         if batch.is_transactional:
             if verify is None:
