@@ -78,7 +78,7 @@ lock:
 	@$(PIP) install --quiet uv
 	@mkdir -p requirements
 	@$(VENV)/bin/uv pip compile --quiet --universal --no-annotate --no-emit-index-url --custom-compile-command "make lock" --python-version 3.11 requirements/run.in pyproject.toml -o requirements/run.txt
-	@$(VENV)/bin/uv pip compile --quiet --universal --no-annotate --no-emit-index-url --custom-compile-command "make lock" --python-version 3.11 --extra dev --extra train --extra lab -c requirements/run.txt pyproject.toml -o requirements/train.txt
+	@$(VENV)/bin/uv pip compile --quiet --universal --no-annotate --no-emit-index-url --custom-compile-command "make lock" --python-version 3.11 --extra dev --extra train --extra diffusers -c requirements/run.txt pyproject.toml -o requirements/train.txt
 	@$(VENV)/bin/uv pip compile --quiet --universal --no-annotate --no-emit-index-url --custom-compile-command "make lock" --python-version 3.11 --extra dev -c requirements/run.txt pyproject.toml -o requirements/dev.txt
 
 clean:
