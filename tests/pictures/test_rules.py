@@ -63,7 +63,7 @@ def request(job, sender=ANN):
     )
 
 
-def finish(job, file=5, attempt=1):
+def finish(job, file=5, attempt=1, drawn_as=None):
     return FinishPicture(
         **envelope(ANN, end_key(JobId(job), "done")),
         job=JobId(job),
@@ -73,6 +73,7 @@ def finish(job, file=5, attempt=1):
         height=96,
         model="m",
         elapsed_ms=250,
+        drawn_as=drawn_as,
     )
 
 
@@ -138,6 +139,13 @@ def test_a_finish_shows_in_the_stream_and_in_the_picture_itself(ledger):
     assert draft.merge == {k: v for k, v in draft.body.items() if k != "job"}
     links = ledger._connection.execute(select(file_links)).all()
     assert links == [(5, HERE, 5)]  # who sees the picture's event sees the file
+
+
+def test_a_picture_of_something_else_says_of_what(ledger):
+    rules.request(ledger, group(), request(1))
+    draft = rules.finish(ledger, group(6), finish(1, drawn_as="magic wand"))
+
+    assert draft.body["drawn_as"] == draft.merge["drawn_as"] == "magic wand"
 
 
 def test_a_failure_says_why(ledger):

@@ -404,3 +404,14 @@ def test_the_embedded_model_is_the_one_that_is_drawn_with():
 
     pixels = np.asarray(Image.open(io.BytesIO(drawn.png)))
     assert np.array_equal(pixels, np.asarray(itself))
+    assert drawn.drawn_as is None
+
+
+def test_the_embedded_model_says_what_it_read_an_unknown_prompt_as():
+    from salon.imaging.request import PictureRequest
+
+    model = Embedded()
+    unknown = "a photograph of quarterly tax returns"
+    drawn = model.draw(PictureRequest(unknown, seed=3, steps=1), lambda _step: True)
+
+    assert drawn.drawn_as == EmbeddedModel.load().read_as(unknown) != unknown

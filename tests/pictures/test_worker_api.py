@@ -34,10 +34,10 @@ async def lease(worker, name="w1", wait_s=0):
     )
 
 
-async def bring(worker, job, data, attempt=1):
+async def bring(worker, job, data, attempt=1, **more):
     return await worker.put(
         f"/api/v1/worker/jobs/{job}/result",
-        params={"attempt": attempt, "model": "m", "elapsed_ms": 250},
+        params={"attempt": attempt, "model": "m", "elapsed_ms": 250, **more},
         content=data,
     )
 
@@ -111,6 +111,17 @@ async def test_a_whole_picture(world, worker, here):
     assert (body["model"], body["elapsed_ms"]) == ("m", 250)
     key, mime = await world.salon.chat.file(BOB, int(body["file"]))
     assert (await world.media.open(key), mime) == (picture, "image/png")
+
+
+async def test_what_a_prompt_was_read_as_reaches_the_conversation(world, worker, here):
+    id_, event = await world.ask(ANN, here, "wizard")
+    await lease(worker)
+    too_long = await bring(worker, id_, png(), drawn_as="x" * 501)
+    assert too_long.status_code == 422
+    assert (await bring(worker, id_, png(), drawn_as="magic wand")).status_code == 204
+
+    body = await world.body(BOB, here, event.seq)
+    assert (body["prompt"], body["drawn_as"]) == ("wizard", "magic wand")
 
 
 async def test_a_repeated_result_is_welcome_and_kept_once(world, worker, here):

@@ -33,7 +33,12 @@ class RequestPicture(Command, frozen=True, kw_only=True, tag="picture"):
 
 
 class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
-    """A worker's result lies in ``media``; ``attempt`` is the lease it worked under."""
+    """A worker's result lies in ``media``; ``attempt`` is the lease it worked under.
+
+    Attributes:
+        drawn_as: what the model read the prompt as, where it had to read it as
+            something else; None where it drew what was asked.
+    """
 
     job: JobId
     attempt: int
@@ -42,6 +47,7 @@ class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
     height: int
     model: str
     elapsed_ms: int
+    drawn_as: str | None = None
 
 
 class FailPicture(Command, frozen=True, kw_only=True, tag="picture.failed"):

@@ -52,7 +52,14 @@ class Results:
         self._clock = clock
 
     async def finish(
-        self, id_: JobId, attempt: int, data: bytes, *, model: str, elapsed_ms: int
+        self,
+        id_: JobId,
+        attempt: int,
+        data: bytes,
+        *,
+        model: str,
+        elapsed_ms: int,
+        drawn_as: str | None = None,
     ) -> None:
         """Keep a PNG and end its job; a repeated upload of the same try is welcome.
 
@@ -82,7 +89,7 @@ class Results:
         try:
             await (
                 await self._commands.submit(
-                    self._finished(held.job, attempt, file, model, elapsed_ms)
+                    self._finished(held.job, attempt, file, model, elapsed_ms, drawn_as)
                 )
             )
         except Refusal:
@@ -106,7 +113,13 @@ class Results:
         )
 
     def _finished(
-        self, job: Job, attempt: int, file: File, model: str, elapsed_ms: int
+        self,
+        job: Job,
+        attempt: int,
+        file: File,
+        model: str,
+        elapsed_ms: int,
+        drawn_as: str | None,
     ) -> FinishPicture:
         return FinishPicture(
             id=ids.token(96),
@@ -122,6 +135,7 @@ class Results:
             height=file.height,
             model=model,
             elapsed_ms=elapsed_ms,
+            drawn_as=drawn_as,
         )
 
     async def _is_done_by(self, id_: JobId, attempt: int) -> bool:

@@ -101,6 +101,7 @@ def finish(
     job = _open_job(ledger, conversation, command.job)
     ledger.end_job(job.id, DONE, command.ts, file=command.file)
     ledger.link_file(command.file, job.conversation, job.seq)
+    drawn_as = {} if command.drawn_as is None else {"drawn_as": command.drawn_as}
     return _ended(
         job,
         state=DONE,
@@ -110,6 +111,7 @@ def finish(
         seed=job.seed,
         model=command.model,
         elapsed_ms=command.elapsed_ms,
+        **drawn_as,
     )
 
 

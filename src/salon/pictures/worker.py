@@ -75,10 +75,11 @@ UNACCEPTED = "The worker drew something that the server does not accept."
 
 @dataclass(frozen=True)
 class Drawn:
-    """A finished picture."""
+    """A finished picture; ``drawn_as`` where the prompt was read as something else."""
 
     png: bytes
     model: str
+    drawn_as: str | None = None
 
 
 class Model(Protocol):
@@ -104,7 +105,10 @@ class Embedded:
         image = self._model.draw(request, on_step)
         png = io.BytesIO()
         save_png(image, png, request, model=card.name, version=card.version)
-        return Drawn(png.getvalue(), card.name)
+        known = self._model.read_as(request.prompt)
+        return Drawn(
+            png.getvalue(), card.name, None if known == request.prompt else known
+        )
 
 
 class Worker:
@@ -176,7 +180,9 @@ class Worker:
         elapsed_ms = round(1000 * (self._clock.monotonic() - began))
         self._insist(
             work,
-            lambda: self._server.result(work, drawn.png, drawn.model, elapsed_ms),
+            lambda: self._server.result(
+                work, drawn.png, drawn.model, elapsed_ms, drawn.drawn_as
+            ),
         )
 
     def _drawn(self, model: Model, work: Work) -> Drawn | None:

@@ -4,7 +4,7 @@
 
     POST /api/v1/worker/lease                {worker, wait_s}  → 200 job, or 204
     POST /api/v1/worker/jobs/{id}/progress   {attempt, step, steps, preview?} → {cancel}
-    PUT  /api/v1/worker/jobs/{id}/result     ?attempt=&model=&elapsed_ms=  PNG bytes
+    PUT  /api/v1/worker/jobs/{id}/result     ?attempt=&model=&elapsed_ms=&drawn_as=  PNG
     POST /api/v1/worker/jobs/{id}/fail       {attempt, reason}
 
 A worker pulls: it needs no address of its own, and works behind any firewall. It is
@@ -94,10 +94,13 @@ def router(leases: Leases, results: Results, token: str) -> APIRouter:
         attempt: Annotated[int, Query(ge=1, le=ATTEMPTS_MAX)],
         model: Annotated[str, Query(min_length=1, max_length=120)],
         elapsed_ms: Annotated[int, Query(ge=0, le=86_400_000)],
+        drawn_as: Annotated[str | None, Query(min_length=1, max_length=500)] = None,
     ) -> Response:
         id_ = job_id(job)
         data = await _body(request, LARGEST_BYTES)
-        await results.finish(id_, attempt, data, model=model, elapsed_ms=elapsed_ms)
+        await results.finish(
+            id_, attempt, data, model=model, elapsed_ms=elapsed_ms, drawn_as=drawn_as
+        )
         return Response(status_code=204)
 
     @routes.post("/jobs/{job}/fail", status_code=204)

@@ -89,11 +89,23 @@ class Server:
         answer = self._json("POST", f"/jobs/{work.job}/progress", news)
         return bool(answer and answer["cancel"])
 
-    def result(self, work: Work, png: bytes, model: str, elapsed_ms: int) -> None:
+    def result(
+        self,
+        work: Work,
+        png: bytes,
+        model: str,
+        elapsed_ms: int,
+        drawn_as: str | None = None,
+    ) -> None:
         """Bring the picture; may be repeated."""
-        query = urllib.parse.urlencode(
-            {"attempt": work.attempt, "model": model, "elapsed_ms": elapsed_ms}
-        )
+        said: dict[str, Any] = {
+            "attempt": work.attempt,
+            "model": model,
+            "elapsed_ms": elapsed_ms,
+        }
+        if drawn_as is not None:
+            said["drawn_as"] = drawn_as
+        query = urllib.parse.urlencode(said)
         self._call("PUT", f"/jobs/{work.job}/result?{query}", png, "image/png")
 
     def fail(self, work: Work, reason: str) -> None:

@@ -45,6 +45,8 @@ export interface PictureBody {
   height?: number;
   model?: string;
   elapsed_ms?: number;
+  /** What the model read the prompt as, where it does not know what was asked. */
+  drawn_as?: string;
   reason?: string;
   code?: string;
   by?: Id;
