@@ -31,6 +31,7 @@ from salon.delivery.fanout import Fanout
 from salon.delivery.inbox import Inbox
 from salon.delivery.owner import Owner
 from salon.delivery.receipts import Receipts
+from salon.delivery.whereabouts import RegistryRoutes
 from salon.errors import Refusal, StartupError, Unavailable
 from salon.eventlog import topics
 from salon.eventlog.kafka import KafkaLog
@@ -52,7 +53,9 @@ from salon.messaging.dispatch import Dispatcher
 from salon.messaging.events import SessionEvents
 from salon.messaging.grants import Grants, may_send, may_subscribe
 from salon.messaging.message import Message
+from salon.messaging.nodes import Nodes
 from salon.messaging.principal import Principal
+from salon.messaging.registry import MultiServerUserRegistry
 from salon.messaging.sessions import Session
 from salon.messaging.subscriptions import SubscriptionRegistry
 from salon.messaging.template import MessagingTemplate
@@ -64,7 +67,6 @@ from salon.pictures.leases import Leases
 from salon.pictures.progress import Board
 from salon.pictures.results import Results
 from salon.pictures.service import Pictures
-from salon.routes.memory import MemoryRoutes
 from salon.routes.ports import Routes
 from salon.store.accounts import SqlAccounts
 from salon.store.database import Database
@@ -80,6 +82,9 @@ CLASSIC_LIB = Path(__file__).parent.parent / "webapp" / "classic-lib"
 
 WEBAPP = Path(__file__).parent.parent / "webapp"
 """The built page; ``make web`` and the wheel's build hook put it there."""
+
+LOG_ADDRESS = "log-address"
+"""Where the log listens, in the server's folder: for ``salon send``."""
 
 MEMBERS = ("user", "admin")
 
@@ -120,15 +125,19 @@ class Salon:
         self.media = FileMedia(settings.data / "files")
         self.space = Space(settings.data, clock)
         self.history = SqlHistory(self.database)
-        self.routes: Routes = MemoryRoutes(node)
 
         # who is connected, and what they may
         self.users = UserRegistry()
+        self.user_registry = MultiServerUserRegistry(
+            node, secrets.token_hex(4), self.users, clock
+        )
+        self.routes: Routes = RegistryRoutes(self.user_registry)
         self.subscriptions = SubscriptionRegistry()
         self.template = MessagingTemplate(
             self.subscriptions, self.users, node=secrets.token_hex(2)
         )
         self.sessions = SessionEvents()
+        self.user_registry.listen(self.sessions)
         self.connections = Connections(
             total=settings.connections, per_address=settings.connections_per_ip
         )
@@ -160,8 +169,9 @@ class Salon:
         version = installed("salon")
         await self.database.write(migrate, durable=True)
         event_log = self._log = KafkaLog(bootstrap, f"salon-{node}")
+        (settings.data / LOG_ADDRESS).write_text(f"{bootstrap}\n")
         inbox_topic = topics.node(node)
-        await event_log.ensure([topics.COMMANDS, inbox_topic])
+        await event_log.ensure([topics.COMMANDS, topics.NODES, inbox_topic])
 
         loop = asyncio.get_running_loop()
         receipts = Receipts(
@@ -170,6 +180,7 @@ class Salon:
         fanout = Fanout(node, self.template, receipts, self.routes, event_log)
         owner = Owner(SqlLedgers(self.database), fanout.deliver)
         inbox = Inbox(node, event_log, self.template, receipts)
+        nodes = Nodes(event_log, self.template, self.user_registry)
         chat = Chat(node, receipts, self.history, fanout, clock)
 
         jobs = SqlPictures(self.database)
@@ -239,12 +250,15 @@ class Salon:
             self._tcp = TcpServer(edge, listen(settings.host, settings.stomp_port))
 
         self._owning(event_log, owner)
-        inbox_ready = asyncio.Event()
+        inbox_ready, nodes_ready = asyncio.Event(), asyncio.Event()
         self._forever("inbox", lambda: inbox.run(inbox_ready.set))
+        self._forever("nodes", lambda: nodes.run(nodes_ready.set))
         self._forever("fanout", fanout.run)
         self._forever("routes", self._keep_routes)
         self._forever("leases", leases.run)
-        await self._first(asyncio.gather(self._owned.wait(), inbox_ready.wait()))
+        await self._first(
+            asyncio.gather(self._owned.wait(), inbox_ready.wait(), nodes_ready.wait())
+        )
 
         accepting = asyncio.Event()
         self._serving = asyncio.create_task(self._server.serve(accepting.set))

@@ -20,6 +20,7 @@ COMMANDS = {
     "train": ("salon.cli.train:app", "Train the picture model on your own machine."),
     "broker": ("salon.cli.broker:broker", "The embedded Kafka, alone."),
     "classic": ("salon.cli.classic:classic", "The guest chat alone: STOMP's example."),
+    "send": ("salon.cli.send:send", "A message to a running server, from outside."),
     "worker": ("salon.cli.worker:worker", "Draw the pictures of a server."),
     "settings": ("salon.cli.settings:settings", "What can be set, and what is set."),
     "version": ("salon.cli.version:version", "Which Salon this is."),

@@ -6,21 +6,28 @@ import msgspec
 import structlog
 
 from salon.chat.ports import Applied
-from salon.delivery.fanout import Answered, Template, Told, refusal_of
+from salon.delivery.fanout import Answered, Told, refusal_of
 from salon.delivery.receipts import Receipts
 from salon.eventlog import topics
 from salon.eventlog.ports import EventLog, Record
+from salon.messaging.nodes import give
+from salon.messaging.remote import Sent
+from salon.messaging.template import MessagingTemplate
 
 log = structlog.get_logger("salon.inbox")
 
-_decoder = msgspec.msgpack.Decoder(Told | Answered)
+_decoder = msgspec.msgpack.Decoder(Told | Answered | Sent)
 
 
 class Inbox:
     """Follows ``node.<server>`` and hands on what it says."""
 
     def __init__(
-        self, server: str, event_log: EventLog, template: Template, receipts: Receipts
+        self,
+        server: str,
+        event_log: EventLog,
+        template: MessagingTemplate,
+        receipts: Receipts,
     ) -> None:
         self._topic = topics.node(server)
         self._log = event_log
@@ -46,6 +53,8 @@ class Inbox:
                     droppable=said.droppable,
                     coalesce=said.coalesce,
                 )
+            elif isinstance(said, Sent):
+                give(self._template, said, record.offset)
             elif said.event is not None:
                 self._receipts.answer(said.id, Applied(said.event, said.duplicate))
             else:

@@ -9,6 +9,11 @@ OWNERS = "salon-owners"
 """The consumer group whose assignment says who owns which partition."""
 
 
+NODES = Topic("nodes", partitions=1, retention_ms=60_000)
+"""What every server hears: messages from other processes, and who is connected where.
+A minute is enough: who was away longer asks again."""
+
+
 def node(name: str) -> Topic:
     """One server's own topic: what its connections are to be told.
 

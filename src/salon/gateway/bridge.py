@@ -48,6 +48,7 @@ from salon.clock import Clock
 from salon.errors import Refusal, Unavailable
 from salon.ids import token
 from salon.messaging.channel import Channel, ChannelFactory, Timer, TimerHandle
+from salon.messaging.conversion import JSON
 from salon.messaging.dispatch import Dispatcher, Reply
 from salon.messaging.events import SessionEvents, tell
 from salon.messaging.pipeline import Pipeline
@@ -59,7 +60,7 @@ from salon.messaging.principal import (
 )
 from salon.messaging.refusal import Fatal
 from salon.messaging.sessions import Session
-from salon.messaging.template import JSON, MessagingTemplate
+from salon.messaging.template import MessagingTemplate
 from salon.messaging.users import UserRegistry
 from salon.stomp import events
 from salon.stomp.errors import RemoteProtocolError

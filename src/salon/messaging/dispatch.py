@@ -20,6 +20,7 @@ from typing import Any
 import msgspec
 
 from salon.errors import Refusal
+from salon.messaging.conversion import encode_payload
 from salon.messaging.destinations import (
     APP,
     QUEUE,
@@ -34,7 +35,6 @@ from salon.messaging.invocation import (
     Addressed,
     Interceptor,
     Invoker,
-    encode_payload,
 )
 from salon.messaging.mapping import (
     SEND,

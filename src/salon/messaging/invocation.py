@@ -10,12 +10,12 @@ import inspect
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
-import msgspec
 import structlog
 
+from salon.messaging.conversion import encode_payload
 from salon.messaging.mapping import Handler, exception_handlers_of, first_taker
 from salon.messaging.message import Message
-from salon.messaging.template import JSON, MessagingTemplate
+from salon.messaging.template import MessagingTemplate
 from salon.stomp import frames
 
 log = structlog.get_logger("salon.messaging")
@@ -164,12 +164,3 @@ def _tell(afters: list[After], value: Any, error: BaseException | None) -> None:
             after(value, error)
         except Exception:
             log.exception("messaging.interceptor")
-
-
-def encode_payload(value: Any) -> tuple[bytes, frames.Headers]:
-    """A handler's value as a body: bytes as they are, text as UTF-8, else JSON."""
-    if isinstance(value, bytes):
-        return value, ()
-    if isinstance(value, str):
-        return value.encode(), (("content-type", "text/plain;charset=utf-8"),)
-    return msgspec.json.encode(value), JSON

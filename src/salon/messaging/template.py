@@ -9,10 +9,12 @@ is a ``content-type`` only where the caller gives one.
 """
 
 from collections.abc import Iterable
+from typing import Any
 
 import structlog
 
 from salon import metrics
+from salon.messaging.conversion import encode_payload
 from salon.messaging.destinations import QUEUE, within
 from salon.messaging.queues import Queues
 from salon.messaging.retention import Kept, Retention
@@ -24,8 +26,6 @@ from salon.stomp.codec import encode_headers
 from salon.stomp.frames import Headers, Version
 
 log = structlog.get_logger("salon.messaging")
-
-JSON: Headers = (("content-type", "application/json"),)
 
 RESERVED = frozenset(
     {"destination", "subscription", "content-length", "ack", "redelivered"}
@@ -164,6 +164,28 @@ class MessagingTemplate:
             if session is not None:
                 out.give_queue(session, destination)
         return self._counted(out, destination)
+
+    def convert_and_send(
+        self, destination: str, payload: Any, *, headers: Headers = ()
+    ) -> int:
+        """``send`` of anything: bytes as they are, text, or what JSON can say."""
+        body, kind = encode_payload(payload)
+        return self.send(destination, body, headers=(*headers, *kind))
+
+    def convert_and_send_to_user(
+        self,
+        user_id: str,
+        destination: str,
+        payload: Any,
+        *,
+        session: str | None = None,
+        headers: Headers = (),
+    ) -> int:
+        """``send_to_user`` of anything: bytes as they are, text, or JSON."""
+        body, kind = encode_payload(payload)
+        return self.send_to_user(
+            user_id, destination, body, session=session, headers=(*headers, *kind)
+        )
 
     def answer(
         self, subscription: Subscription, body: bytes, *, headers: Headers = ()
