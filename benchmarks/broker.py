@@ -1,21 +1,23 @@
-"""The embedded broker measured from outside, by librdkafka (confluent-kafka).
+"""The embedded broker beside Apache Kafka and Tansu, measured from outside.
 
-    python benchmarks/broker.py              # about a minute, prints one table
-    python benchmarks/broker.py --quick      # a tenth of the records
-    python benchmarks/broker.py --apache 3   # three rounds beside Apache Kafka
+    python -m benchmarks broker              # ours alone, two minutes, one table
+    python -m benchmarks broker --quick      # a tenth of the records
+    python -m benchmarks broker --apache 3   # three rounds beside Apache and Tansu
+    python -m benchmarks broker --apache 1 --only unbatched --engines ours,Apache
 
-Server and client share the machine, as they do in use. Every row starts a fresh broker
-on a fresh folder. ``--apache`` alternates the two engines and prints medians with the
-smallest and largest value; it needs ``make engines``. ``e2e`` is from ``produce()`` to ``poll()`` with linger 0, one record
-of 200 bytes at a time, fetch.min.bytes 1.
+Servers and clients share the machine, as they do in use; the client is librdkafka
+(confluent-kafka), and a program in C for un-batched requests. ``--apache`` alternates
+the engines, every part of the round on a fresh server, and prints medians with the
+smallest and largest value; Apache Kafka needs ``make engines``, Tansu is fetched by pip.
+``e2e`` is from ``produce()`` to ``poll()`` with linger 0, one record of 200 bytes at a
+time, fetch.min.bytes 1. What an engine cannot do is said below the table.
 """
 
 import argparse
-import json
+import math
 import os
 import platform
 import shutil
-import signal
 import socket
 import struct
 import subprocess
@@ -23,7 +25,7 @@ import sys
 import tempfile
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -31,109 +33,25 @@ from typing import Any
 
 from confluent_kafka import Consumer, Producer, TopicPartition
 
+from benchmarks.kafka_engines import (
+    TANSU_VERSION,
+    Apache,
+    Measured,
+    Server,
+    Tansu,
+    Unavailable,
+)
+
 TOPIC = "bench"
 MB = 1_000_000
 WARM = b"warm"
-
-
-class Measured:
-    """A server process that can be looked at from outside."""
-
-    port: int
-    pid: int
-    start_s: float
-
-    @property
-    def address(self) -> str:
-        return f"127.0.0.1:{self.port}"
-
-    def cpu_s(self) -> float:
-        text = Path(f"/proc/{self.pid}/stat").read_text().rsplit(")", 1)[1]
-        user, system = text.split()[11:13]
-        return (int(user) + int(system)) / os.sysconf("SC_CLK_TCK")
-
-    def rss_mb(self) -> float:
-        text = Path(f"/proc/{self.pid}/status").read_text()
-        line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-        return int(line.split()[1]) / 1000
-
-    def stop(self) -> float:
-        raise NotImplementedError
-
-
-class Apache(Measured):
-    """Apache Kafka, one broker and controller in one process, 1 GB of heap."""
-
-    def __init__(self) -> None:
-        sys.path.insert(0, str(Path(__file__).parent.parent))
-        from tests.engines import KafkaServer
-
-        self._server = KafkaServer("1g", auto_create=True)
-        self._server._format()
-        self.port = self._server.port
-        began = time.perf_counter()
-        self._server.start()
-        ask_metadata(self.port)
-        self.start_s = time.perf_counter() - began
-        assert self._server.process is not None
-        self.pid = self._server.process.pid
-
-    def stop(self) -> float:
-        began = time.perf_counter()
-        self._server.close()
-        return time.perf_counter() - began
-
-
-@dataclass
-class Server(Measured):
-    """A broker process of ours on a fresh folder."""
-
-    process: subprocess.Popen[str]
-    folder: Path
-    port: int
-    start_s: float
-
-    @classmethod
-    def start(cls, *settings: str) -> "Server":
-        folder = Path(tempfile.mkdtemp(prefix="salon-bench-"))
-        command = [sys.executable, "-m", "salon.cli.broker_process"]
-        command += ["--data", str(folder), "--listen", "127.0.0.1:0", "--ready-json"]
-        for setting in settings:
-            command += ["--set", setting]
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
-        )
-        assert process.stdout is not None
-        port = json.loads(process.stdout.readline())["port"]
-        ask_metadata(port)
-        return cls(process, folder, port, time.perf_counter() - began)
-
-    @property
-    def pid(self) -> int:  # type: ignore[override]
-        return self.process.pid
-
-    def stop(self) -> float:
-        began = time.perf_counter()
-        self.process.send_signal(signal.SIGTERM)
-        self.process.wait(10)
-        shutil.rmtree(self.folder, ignore_errors=True)
-        return time.perf_counter() - began
-
-
-def ask_metadata(port: int) -> None:
-    """One Metadata v1 request for all topics, by hand."""
-    with socket.create_connection(("127.0.0.1", port)) as sock:
-        body = struct.pack(">hhihi", 3, 1, 1, -1, -1)
-        sock.sendall(struct.pack(">i", len(body)) + body)
-        (size,) = struct.unpack(">i", sock.recv(4, socket.MSG_WAITALL))
-        sock.recv(size, socket.MSG_WAITALL)
 
 
 def produce(server: Measured, count: int, size: int, acks: str) -> dict[str, float]:
     producer = Producer(
         {
             "bootstrap.servers": server.address,
+            "log_level": 3,
             "acks": acks,
             "linger.ms": 5,
             "batch.size": 1_000_000,
@@ -169,6 +87,7 @@ def consume(server: Measured, count: int, size: int) -> dict[str, float]:
     consumer = Consumer(
         {
             "bootstrap.servers": server.address,
+            "log_level": 3,
             "group.id": "bench",
             "enable.auto.commit": False,
             "queued.min.messages": 2_000_000,
@@ -205,6 +124,7 @@ def latency(server: Measured, per_second: int, seconds: float) -> dict[str, floa
     producer = Producer(
         {
             "bootstrap.servers": server.address,
+            "log_level": 3,
             "linger.ms": 0,
             "acks": "all",
             "enable.idempotence": True,
@@ -213,6 +133,7 @@ def latency(server: Measured, per_second: int, seconds: float) -> dict[str, floa
     consumer = Consumer(
         {
             "bootstrap.servers": server.address,
+            "log_level": 3,
             "group.id": "latency",
             "enable.auto.commit": False,
             "fetch.wait.max.ms": 500,
@@ -221,7 +142,9 @@ def latency(server: Measured, per_second: int, seconds: float) -> dict[str, floa
     producer.list_topics(TOPIC, timeout=10)
     producer.produce(TOPIC, WARM)  # it has its producer id before anything counts
     producer.flush(20)
-    consumer.assign([TopicPartition(TOPIC, 0, 0)])
+    partition = TopicPartition(TOPIC, 0)
+    partition.offset = consumer.get_watermark_offsets(partition, timeout=10)[1]
+    consumer.assign([partition])
     consumer.poll(0.5)
 
     def read() -> None:
@@ -263,10 +186,8 @@ def latency(server: Measured, per_second: int, seconds: float) -> dict[str, floa
     }
 
 
-def unbatched(
-    server: Measured, seconds: float, connections: int = 32
-) -> dict[str, float]:
-    """One 200-byte record a request, raw sockets, one request in flight on each."""
+def produce_frame() -> bytes:
+    """One Produce v7 request: acks=1, one record of 200 bytes for partition 0."""
     from salon.broker.log.batch import build
 
     batch = bytes(build([(None, b"x" * 200)], 0))
@@ -274,28 +195,56 @@ def unbatched(
     body = struct.pack(">hhihhhi", 0, 7, 1, -1, -1, 1, 5000)
     body += struct.pack(">ih", 1, len(name)) + name
     body += struct.pack(">iii", 1, 0, len(batch)) + batch
-    frame = struct.pack(">i", len(body)) + body
-    import selectors
+    return struct.pack(">i", len(body)) + body
 
-    selector = selectors.DefaultSelector()
-    socks = []
-    for _ in range(connections):
-        sock = socket.create_connection(("127.0.0.1", server.port))
-        selector.register(sock, selectors.EVENT_READ)
-        socks.append(sock)
-    cpu, began, done = server.cpu_s(), time.perf_counter(), 0
-    for sock in socks:
-        sock.sendall(frame)
-    while time.perf_counter() - began < seconds:
-        for key, _ in selector.select(1):
-            key.fileobj.recv(4096)  # type: ignore[union-attr]
-            done += 1
-            key.fileobj.sendall(frame)  # type: ignore[union-attr]
-    took = time.perf_counter() - began
-    used = server.cpu_s() - cpu
-    for sock in socks:
-        sock.close()
-    return {"req/s": done / took, "CPU us/req": used / done * 1e6}
+
+def load_program(folder: Path) -> Path:
+    """The client for un-batched requests, compiled."""
+    compiler = shutil.which("cc") or shutil.which("gcc")
+    if compiler is None:
+        raise Unavailable("un-batched requests need a C compiler")
+    program = folder / "kafka_load"
+    source = Path(__file__).parent / "peers" / "kafka_load.c"
+    subprocess.run([compiler, "-O2", "-o", program, source], check=True)
+    return program
+
+
+def unbatched(
+    server: Measured, seconds: float, connections: int = 32
+) -> dict[str, float]:
+    """One record a request, one request in flight on each connection."""
+    create_topic(server)
+    with tempfile.TemporaryDirectory(prefix="salon-bench-") as folder:
+        program = load_program(Path(folder))
+        frame = Path(folder) / "frame"
+        frame.write_bytes(produce_frame())
+        arguments = [str(server.port), str(connections)]
+
+        def run(seconds: float) -> list[float]:
+            command = [str(program), *arguments, str(seconds), str(frame)]
+            done = subprocess.run(command, check=False, capture_output=True, text=True)
+            if done.returncode:
+                raise RuntimeError(done.stderr.strip())
+            return [float(text) for text in done.stdout.split()]
+
+        run(3)  # Java compiles
+        cpu = server.cpu_s()
+        count, took, p50, p99 = run(seconds)
+        used = server.cpu_s() - cpu
+    return {
+        "req/s": count / took,
+        "CPU us/req": used / count * 1e6,
+        "p50 ms": p50 / 1000,
+        "p99 ms": p99 / 1000,
+    }
+
+
+def create_topic(server: Measured) -> None:
+    """So that a raw request finds it: the error of a missing topic is fast, too."""
+    producer = Producer({"bootstrap.servers": server.address, "log_level": 3})
+    producer.produce(TOPIC, b"first")
+    if producer.flush(20):
+        raise RuntimeError("the topic cannot be made")
 
 
 def machine() -> str:
@@ -311,7 +260,8 @@ def machine() -> str:
     return (
         f"{os.cpu_count()} x {cpu}, load {load:.1f} before; "
         f"Python {platform.python_version()}, uvloop {version('uvloop')}, "
-        f"confluent-kafka {version('confluent-kafka')}, crc32c {version('crc32c')}"
+        f"confluent-kafka {version('confluent-kafka')}, crc32c {version('crc32c')}; "
+        f"Apache Kafka 4.4.0 (1 GB heap, G1), {TANSU_VERSION}"
     )
 
 
@@ -337,78 +287,161 @@ def idle_connections(server: Measured, count: int = 1000) -> dict[str, float]:
     return {"KB each": (after - before) * 1000 / count}
 
 
-def one_round(start: Any, scale: float) -> dict[str, float]:
-    """Every figure of one engine once."""
-    found: dict[str, float] = {}
+Figures = dict[str, float]
+Start = Callable[[], Measured]
 
-    def note(name: str, values: dict[str, float], *keys: str) -> None:
-        found.update({f"{name}, {key}": values[key] for key in keys or values})
 
+def noted(name: str, values: Figures, *keys: str) -> Figures:
+    return {f"{name}, {key}": values[key] for key in keys or values}
+
+
+def start_and_idle(start: Start, scale: float) -> Figures:
     server = start()
-    found["start to first Metadata, s"] = server.start_s
-    time.sleep(3)
-    found["RSS idle, MB"] = server.rss_mb()
-    note("1,000 idle connections", idle_connections(server))
-    count = int(1_000_000 * scale)
-    for acks in ("1", "all"):
-        values = produce(server, count, 1000, acks)
-        note(f"produce 1 KB acks={acks}", values, "MB/s", "CPU s/GB")
-    note("consume 1 KB", consume(server, count, 1000), "MB/s", "CPU s/GB")
-    found["RSS after 2 GB in, 1 GB out, MB"] = server.rss_mb()
-    server.stop()
-    server = start()
-    time.sleep(2)
-    values = produce(server, 2 * count, 100, "1")
-    note("produce 100 B acks=1", values, "k msg/s", "CPU s/GB")
-    values = consume(server, 2 * count, 100)
-    note("consume 100 B", values, "k msg/s", "CPU s/GB")
-    server.stop()
-    for rate in (200, 2000):
-        server = start()
+    try:
+        found = {"start to first Metadata, s": server.start_s}
         time.sleep(3)
-        note(f"{rate} msg/s, ms", latency(server, rate, 8 * max(scale, 0.3)))
+        found["RSS idle, MB"] = server.rss_mb()
+        return found | noted("1,000 idle connections", idle_connections(server))
+    finally:
         server.stop()
-    server = start()
-    time.sleep(2)
-    unbatched(server, 3)  # Java compiles
-    note("un-batched, 32 connections", unbatched(server, 5))
-    server.stop()
+
+
+def large(start: Start, scale: float) -> Figures:
+    """1 KB records, a million at a time; what is read was just written."""
+    server, count = start(), int(1_000_000 * scale)
+    found: Figures = {}
+    try:
+        time.sleep(2)
+        for acks in ("1", "all"):
+            values = produce(server, count, 1000, acks)
+            found |= noted(f"produce 1 KB acks={acks}", values, "MB/s", "CPU s/GB")
+        rounds = [consume(server, count, 1000) for _ in range(3)]
+        values = {key: median(each[key] for each in rounds) for key in rounds[0]}
+        found |= noted("consume 1 KB", values, "MB/s", "CPU s/GB")
+        found["RSS after 2 GB in, 3 GB out, MB"] = server.rss_mb()
+    finally:
+        server.stop()
     return found
 
 
-def against_apache(rounds: int, scale: float) -> None:
-    """Both engines in turn; Apache acknowledges before fdatasync, so ours does, too."""
-    engines = {
-        "ours": lambda: Server.start("log.flush.policy=none"),
-        "Apache": Apache,
-    }
-    figures: dict[str, list[dict[str, float]]] = {name: [] for name in engines}
+def small(start: Start, scale: float) -> Figures:
+    """100-byte records, two million."""
+    server, count = start(), int(2_000_000 * scale)
+    try:
+        time.sleep(2)
+        values = produce(server, count, 100, "1")
+        found = noted("produce 100 B acks=1", values, "k msg/s", "CPU s/GB")
+        values = consume(server, count, 100)
+        return found | noted("consume 100 B", values, "k msg/s", "CPU s/GB")
+    finally:
+        server.stop()
+
+
+def latencies(rate: int) -> Callable[[Start, float], Figures]:
+    def part(start: Start, scale: float) -> Figures:
+        server = start()
+        try:
+            time.sleep(2)
+            latency(server, rate, 2)  # Java compiles
+            values = latency(server, rate, 6 * max(scale, 0.3))
+            return noted(f"{rate} msg/s, ms", values)
+        finally:
+            server.stop()
+
+    return part
+
+
+def single(start: Start, scale: float) -> Figures:
+    server = start()
+    try:
+        time.sleep(1)
+        values = unbatched(server, 5 * max(scale, 0.3))
+        return noted("un-batched, 32 connections", values)
+    finally:
+        server.stop()
+
+
+PARTS: dict[str, Callable[[Start, float], Figures]] = {
+    "idle": start_and_idle,
+    "1kb": large,
+    "100b": small,
+    "200": latencies(200),
+    "2000": latencies(2000),
+    "unbatched": single,
+}
+ENGINES: dict[str, Start] = {
+    # Apache and Tansu acknowledge before fdatasync, so ours does, too.
+    "ours": lambda: Server.start("log.flush.policy=none"),
+    "Apache": Apache,
+    "Tansu": Tansu,
+}
+
+
+def beside(rounds: int, scale: float, engines: list[str], parts: list[str]) -> None:
+    """The engines in turn, part by part, every round in another order."""
+    figures: dict[str, list[Figures]] = {name: [] for name in engines}
+    cannot: dict[str, str] = {}
     for i in range(rounds):
-        for name in list(engines) if i % 2 == 0 else reversed(list(engines)):
-            figures[name].append(one_round(engines[name], scale))
-            print(f"round {i + 1}, {name}: done", file=sys.stderr, flush=True)
-    print(f"| {'what':38} | ours | Apache Kafka | ours : Apache |")
-    print(f"|{'-' * 40}|---|---|---|")
-    for what in figures["ours"][0]:
+        for each in figures.values():
+            each.append({})
+        for part in parts:
+            turn = i % len(engines)
+            for name in engines[turn:] + engines[:turn]:
+                try:
+                    figures[name][i] |= PARTS[part](ENGINES[name], scale)
+                except Unavailable as error:
+                    cannot[name] = f"{name}: {error}"
+                except Exception as error:
+                    why = f"{type(error).__name__}: {error}"
+                    cannot[f"{name} {part}"] = f"{name}, {part}, round {i + 1}: {why}"
+        print(f"round {i + 1}: done", file=sys.stderr, flush=True)
+    table(figures)
+    for text in cannot.values():
+        print(f"\nCould not be measured: {text}")
+
+
+def table(figures: dict[str, list[Figures]]) -> None:
+    """Medians with the smallest and largest; ratios of ours to each of the others."""
+    first, *others = figures
+    ratios = [f"{first} : {other}" for other in others]
+    print(f"| {'what':38} | {' | '.join([*figures, *ratios])} |")
+    print(f"|{'-' * 40}|{'---|' * (len(figures) + len(ratios))}")
+    for what in dict.fromkeys(
+        what for rows in figures.values() for each in rows for what in each
+    ):
         cells, medians = [], []
         for rows in figures.values():
-            values = sorted(row[what] for row in rows)
-            medians.append(median(values))
-            cells.append(f"{medians[-1]:,.2f} [{values[0]:,.2f}-{values[-1]:,.2f}]")
-        ratio = medians[0] / medians[1] if medians[1] else float("nan")
-        print(f"| {what:38} | {' | '.join(cells)} | {ratio:.2f} |", flush=True)
+            values = sorted(each[what] for each in rows if what in each)
+            medians.append(median(values) if values else float("nan"))
+            cells.append(
+                f"{medians[-1]:,.2f} [{values[0]:,.2f}-{values[-1]:,.2f}]"
+                if values
+                else "-"
+            )
+        for other in medians[1:]:
+            ratio = medians[0] / other if other else float("nan")
+            cells.append("-" if math.isnan(ratio) else f"{ratio:.2f}")
+        print(f"| {what:38} | {' | '.join(cells)} |", flush=True)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true")
     parser.add_argument("--apache", type=int, default=0, metavar="ROUNDS")
-    arguments = parser.parse_args()
+    parser.add_argument("--engines", default=",".join(ENGINES))
+    parser.add_argument("--only", default=",".join(PARTS), metavar="PARTS")
+    arguments, _ = parser.parse_known_args()
     scale = 0.1 if arguments.quick else 1.0
     print(machine())
     if arguments.apache:
-        against_apache(arguments.apache, scale)
+        engines, parts = arguments.engines.split(","), arguments.only.split(",")
+        beside(arguments.apache, scale, engines, parts)
         return
+    alone(scale)
+
+
+def alone(scale: float) -> None:
+    """Ours, both flush policies, one run each."""
     print(f"| {'what':42} | measured |")
     print(f"|{'-' * 44}|---|")
     starts = []
