@@ -140,7 +140,9 @@ def latency(server: Measured, per_second: int, seconds: float) -> dict[str, floa
         }
     )
     producer.list_topics(TOPIC, timeout=10)
-    producer.produce(TOPIC, WARM)  # it has its producer id before anything counts
+    producer.produce(
+        TOPIC, WARM, partition=0
+    )  # it has its producer id before anything counts
     producer.flush(20)
     partition = TopicPartition(TOPIC, 0)
     partition.offset = consumer.get_watermark_offsets(partition, timeout=10)[1]
@@ -169,7 +171,9 @@ def latency(server: Measured, per_second: int, seconds: float) -> dict[str, floa
         def delivered(error: Any, _: Any, i: int = i) -> None:
             acked[i] = time.perf_counter()
 
-        producer.produce(TOPIC, b"%010d" % i + b"x" * 190, on_delivery=delivered)
+        producer.produce(
+            TOPIC, b"%010d" % i + b"x" * 190, partition=0, on_delivery=delivered
+        )
         producer.poll(0)
     producer.flush(10)
     reader.join()
@@ -242,7 +246,7 @@ def unbatched(
 def create_topic(server: Measured) -> None:
     """So that a raw request finds it: the error of a missing topic is fast, too."""
     producer = Producer({"bootstrap.servers": server.address, "log_level": 3})
-    producer.produce(TOPIC, b"first")
+    producer.produce(TOPIC, b"first", partition=0)
     if producer.flush(20):
         raise RuntimeError("the topic cannot be made")
 
