@@ -177,6 +177,17 @@ async function story(browser) {
     await ann.find("picture-viewer").waitFor({ state: "detached" });
   });
 
+  await step("what the model does not know is said", async () => {
+    await bob.say("/imagine a photograph of quarterly tax returns --seed 3");
+    for (const person of both) {
+      const card = person.picture("quarterly tax returns");
+      await person.pictureState("quarterly tax returns", "done");
+      await card.locator(id("picture-drawn-as")).waitFor();
+    }
+    await ann.axe("a picture drawn as something else");
+    await ann.shot(out, "drawn-as");
+  });
+
   await step("a picture is cancelled while another is drawn", async () => {
     await ann.say("/imagine yellow sun --steps 50");
     await ann.say("/imagine blue fish --steps 50");
@@ -289,6 +300,31 @@ async function story(browser) {
       await noSideways(bob);
     }
     await bob.page.setViewportSize({ width: 1280, height: 800 });
+  });
+
+  await step("putting somebody out is asked first, and can be undone", async () => {
+    await ann.open("Gallery");
+    await ann.find("toggle-details").click();
+    await ann.find("remove-member").click();
+    await ann.find("confirm-remove").waitFor();
+    await ann.axe("remove a member");
+    await ann.shot(out, "remove-member");
+    await ann.page.keyboard.press("Escape");
+    await ann.find("confirm-remove").waitFor({ state: "detached" });
+    must((await ann.find("remove-member").count()) === 1, "Bob was put out though Ann did not confirm");
+    await ann.find("remove-member").click();
+    await ann.find("confirm-remove").click();
+    await ann.find("remove-member").waitFor({ state: "detached" });
+    const gone = bob.page.locator(id("conversation-item"), { hasText: "Gallery" });
+    await until("the group leaves Bob's list", async () => (await gone.count()) === 0);
+    await ann.find("open-add").click();
+    await ann.page.locator(id("person"), { hasText: "Bob" }).click();
+    await ann.find("add-people").click();
+    await ann.find("remove-member").waitFor();
+    await ann.find("toggle-details").click();
+    await bob.open("Gallery");
+    await ann.say("Bob is back");
+    await bob.hears("Bob is back");
   });
 
   await step("signing out shows nothing more, in no window, signing in shows it again", async () => {
