@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from salon.imaging.request import InvalidRequest, PictureRequest
 
@@ -23,6 +24,18 @@ from salon.imaging.request import InvalidRequest, PictureRequest
         ("guidance", {"guidance": 20.1}),
         ("guidance", {"guidance": float("nan")}),
         ("guidance", {"guidance": float("inf")}),
+        ("sampler", {"sampler": "k_heun"}),
+        ("width", {"width": 100, "height": 128}),
+        ("height", {"width": 128, "height": 4096}),
+        ("size", {"width": 128}),
+        ("variation", {"variation": 1.5}),
+        ("variation_seed", {"variation_seed": -1}),
+        ("strength", {"strength": 0.0}),
+        ("strength", {"strength": 1.1}),
+        ("strength", {"strength": float("nan")}),
+        ("init", {"init": Image.new("1", (8000, 4000))}),
+        ("mask", {"mask": Image.new("L", (8, 8))}),
+        ("mask", {"init": Image.new("RGB", (8, 9)), "mask": Image.new("L", (8, 8))}),
     ],
 )
 def test_a_value_out_of_range_is_refused_with_its_field(
@@ -36,3 +49,24 @@ def test_a_value_out_of_range_is_refused_with_its_field(
 
 def test_the_limits_themselves_are_allowed() -> None:
     PictureRequest("x" * 500, (1 << 64) - 1, 50, 20.0, "y" * 500)
+
+
+@pytest.mark.parametrize(
+    ("steps", "strength", "taken"),
+    [(10, 0.2, 2), (10, 0.8, 8), (10, 1.0, 10), (50, 0.58, 29), (3, 0.1, 1)],
+)
+def test_strength_is_the_share_of_the_steps(
+    steps: int, strength: float, taken: int
+) -> None:
+    init = Image.new("RGB", (8, 8))
+    request = PictureRequest("x", 1, steps, init=init, strength=strength)
+    assert request.steps_taken == taken
+    assert PictureRequest("x", 1, steps, strength=strength).steps_taken == steps
+
+
+def test_requests_with_equal_pictures_are_equal() -> None:
+    def one(colour: str) -> PictureRequest:
+        return PictureRequest("x", 1, init=Image.new("RGB", (8, 8), colour))
+
+    assert one("red") == one("red")
+    assert one("red") != one("blue")

@@ -14,6 +14,7 @@ from salon.imaging.runtime import (
     MODEL_FOLDER,
     Cancelled,
     EmbeddedModel,
+    InvalidRequest,
     ModelUnusable,
     PictureRequest,
     Step,
@@ -168,3 +169,116 @@ def test_drawing_does_not_import_torch() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     )
     assert done.stdout.strip() == "False"
+
+
+def _half() -> Image.Image:
+    """White, to be drawn anew, on the right."""
+    mask = Image.new("L", (128, 128), 0)
+    mask.paste(255, (64, 0, 128, 128))
+    return mask
+
+
+def test_a_picture_can_be_drawn_from_another(model: EmbeddedModel) -> None:
+    heart = model.draw(PictureRequest("red heart", seed=7))
+
+    def blue(strength: float) -> np.ndarray:
+        request = PictureRequest("blue heart", seed=5, init=heart, strength=strength)
+        return _solid(model.draw(request)).mean(0)
+
+    red_shares = [blue(s)[0] / blue(s).sum() for s in (0.2, 0.6, 1.0)]
+    assert red_shares[0] > red_shares[1] > red_shares[2]
+
+
+def test_strength_1_is_text_to_image(model: EmbeddedModel) -> None:
+    init = Image.new("RGB", (64, 48), "green")
+    plain = model.draw(PictureRequest("robot", seed=3))
+    drawn = model.draw(PictureRequest("robot", seed=3, init=init, strength=1.0))
+    assert np.array_equal(_array(plain), _array(drawn))
+
+
+@pytest.mark.parametrize(("strength", "steps"), [(0.2, 2), (0.8, 8), (1.0, 10)])
+def test_strength_is_the_share_of_steps_that_are_drawn(
+    model: EmbeddedModel, strength: float, steps: int
+) -> None:
+    told: list[Step] = []
+    init = Image.new("RGB", (64, 64), "green")
+    request = PictureRequest("robot", 1, 10, init=init, strength=strength)
+    model.draw(request, lambda step: told.append(step) or True)
+    assert [step.step for step in told] == list(range(steps + 1))
+
+
+@pytest.mark.parametrize("size", [(128, 128), (300, 200), (61, 97)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_inpainting_keeps_every_bit_outside_of_the_mask(
+    model: EmbeddedModel, size: tuple[int, int], mode: str
+) -> None:
+    rng = np.random.default_rng(1)
+    values = rng.integers(0, 256, (size[1], size[0], len(mode)), np.uint8)
+    init = Image.fromarray(values, mode)
+    grey = np.zeros(size[::-1], np.uint8)
+    grey[:, size[0] // 2 :] = 255
+    request = PictureRequest(
+        "red heart", 1, 4, init=init, mask=Image.fromarray(grey), strength=1.0
+    )
+    result = _array(model.draw(request))
+    kept = grey == 0
+    assert result.shape == values.shape
+    assert np.array_equal(result[kept], values[kept])
+    assert not np.array_equal(result[~kept], values[~kept])
+
+
+def test_inpainting_draws_the_prompt_into_the_mask(model: EmbeddedModel) -> None:
+    heart = model.draw(PictureRequest("red heart", seed=7))
+    request = PictureRequest("blue heart", 5, init=heart, mask=_half(), strength=1.0)
+    image = model.draw(request)
+    left, right = (
+        _solid(image.crop(box)).mean(0) for box in ((0, 0, 60, 128), (72, 0, 128, 128))
+    )
+    assert left[0] > 2 * left[2]
+    assert right[2] > 2 * right[0]
+
+
+@pytest.mark.parametrize("sampler", EmbeddedModel.samplers)
+def test_every_sampler_draws_a_red_heart(model: EmbeddedModel, sampler: str) -> None:
+    told: list[Step] = []
+    request = PictureRequest("red heart", 7, 6, sampler=sampler)
+    image = model.draw(request, lambda step: told.append(step) or True)
+    red, green, blue = _solid(image).mean(0)
+    assert red > 180
+    assert max(green, blue) < 110
+    assert told[-1].step == told[-1].steps == 6
+    assert np.array_equal(_array(model.draw(request)), _array(image))
+
+
+def test_a_variation_is_nearer_to_its_seed_the_smaller_it_is(
+    model: EmbeddedModel,
+) -> None:
+    def canvas(**more) -> np.ndarray:
+        return model.canvas(PictureRequest("robot", 1, **more))
+
+    own = canvas()
+    gaps = [
+        float(np.abs(canvas(variation=v, variation_seed=9) - own).mean())
+        for v in (0.0, 0.2, 0.6)
+    ]
+    assert gaps[0] == 0.0
+    assert 0.0 < gaps[1] < gaps[2]
+
+
+def test_a_picture_tells_how_it_was_made(model: EmbeddedModel) -> None:
+    picture = model.imagine(PictureRequest("red heart", seed=7, steps=2))
+    assert picture.maker == model.maker
+    assert picture.request.sampler == "dpm++"
+    assert (picture.request.width, picture.request.height) == (128, 128)
+    assert picture.notes == ()
+
+
+def test_a_prompt_that_is_read_as_another_is_told(model: EmbeddedModel) -> None:
+    picture = model.imagine(PictureRequest("yellow submarine", seed=7, steps=1))
+    known = model.read_as("yellow submarine")
+    assert picture.notes == (f"drawn as “{known}”",)
+
+
+def test_another_size_than_its_own_is_refused(model: EmbeddedModel) -> None:
+    with pytest.raises(InvalidRequest, match="width: this model draws 128 x 128"):
+        model.imagine(PictureRequest("x", 1, width=512, height=512))

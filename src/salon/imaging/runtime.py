@@ -11,13 +11,19 @@ in training (card: ``temperature`` below 1): a small U-Net leaves part of full n
 the picture as blotches, and gives up some variety for clean surfaces. The first preview is the
 reference itself, so something is to be seen at once.
 
+A given picture (``init``) is brought to 32 px and stands in for the reference to the
+share that is not drawn: the U-Net trusts its reference more than what it sees through
+the noise, so a picture that were only noised would be forgotten in one step. What an
+inpainting keeps is kept at 32 px at every step, and in the picture's own size at the
+end (``pipelines/``).
+
 An :class:`EmbeddedModel` is not for use by two threads at once; one worker owns it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -25,14 +31,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from salon.errors import Error
-from salon.imaging import pixels, schedules
+from salon.imaging import pixels
 from salon.imaging.card import ModelCard, ModelUnusable
 from salon.imaging.concepts import CLEAR, FAMILIAR, Concepts, certainty
+from salon.imaging.pipelines import compositing
+from salon.imaging.pipelines.denoising import Known, denoise
+from salon.imaging.pipelines.noise import Chance
+from salon.imaging.pipelines.straight import StraightPath
 from salon.imaging.png import read_parameters, save_png
+from salon.imaging.ports import Cancelled, Defaults, Maker, OnStep, Picture, Step
 from salon.imaging.request import InvalidRequest, PictureRequest
+from salon.imaging.samplers import registry
 from salon.imaging.samplers.guidance import guided
-from salon.imaging.samplers.multistep import sample
+from salon.imaging.samplers.names import NAMES
 from salon.imaging.text import (
     SentenceEncoder,
     TextCondition,
@@ -56,27 +67,15 @@ Floats = NDArray[np.float32]
 MODEL_FOLDER = Path(__file__).parent / "model"
 """The model that comes with Salon."""
 
-
-@dataclass(frozen=True)
-class Step:
-    """Progress of one picture. ``preview`` is what it looks like so far."""
-
-    step: int
-    """0 for the prior's picture, ``steps`` for the last."""
-    steps: int
-    preview: Image.Image | None
-
-
-OnStep = Callable[[Step], bool]
-"""Called after each step; returning False cancels the picture."""
-
-
-class Cancelled(Error):
-    """The caller's ``on_step`` asked to stop; nothing is wrong."""
+_SIDE = (pixels.PICTURE, pixels.PICTURE)
+_SMALL = (pixels.CANVAS, pixels.CANVAS)
+_SAMPLER = "dpm++"
 
 
 class EmbeddedModel:
-    """Prior, U-Net and upscaler of one model folder."""
+    """Prior, U-Net and upscaler of one model folder; an ``ImageModel``."""
+
+    samplers = NAMES
 
     def __init__(
         self,
@@ -116,14 +115,49 @@ class EmbeddedModel:
             ),
         )
 
+    @property
+    def maker(self) -> Maker:
+        return Maker(self.card.name, self.card.version)
+
+    @property
+    def defaults(self) -> Defaults:
+        steps, guidance = (self.card.defaults[k] for k in ("steps", "guidance"))
+        return Defaults(int(steps), guidance, _SAMPLER, *_SIDE)
+
+    def imagine(
+        self, request: PictureRequest, on_step: OnStep | None = None
+    ) -> Picture:
+        """Draw a sticker, or into a picture; see ``ports.py``.
+
+        Without a mask the result is 128 x 128; with one, as large as its picture.
+        """
+        if (request.width or _SIDE[0], request.height or _SIDE[1]) != _SIDE:
+            raise InvalidRequest(
+                "width", f"this model draws {_SIDE[0]} x {_SIDE[1]} pixels only"
+            )
+        known = self.read_as(request.prompt)
+        notes = () if known == request.prompt else (f"drawn as “{known}”",)
+        resolved = replace(
+            request,
+            sampler=request.sampler or _SAMPLER,
+            width=_SIDE[0],
+            height=_SIDE[1],
+        )
+        return Picture(self.draw(request, on_step), resolved, self.maker, notes)
+
     def draw(
         self, request: PictureRequest, on_step: OnStep | None = None
     ) -> Image.Image:
-        """Return the picture, RGBA, 128 x 128; the same request, the same pixels.
-
-        Raises :class:`Cancelled` when ``on_step`` returns False.
-        """
-        return self._finish(self._paint(request, on_step))
+        """The picture of :meth:`imagine` alone."""
+        drawn = self._finish(self._paint(request, on_step))
+        if request.init is None or request.mask is None:
+            return drawn
+        original = _in_colour(request.init)
+        return compositing.composite(
+            original,
+            compositing.unfitted(drawn, original.size),
+            compositing.mask_of(request.mask),
+        )
 
     def read_as(self, prompt: str) -> str:
         """The prompt itself, or the known one that is drawn in its place.
@@ -151,20 +185,41 @@ class EmbeddedModel:
         return result
 
     def _paint(self, request: PictureRequest, on_step: OnStep | None) -> Floats:
+        """The drawing as patches (1, 16, 16, 16)."""
         text = self._condition(self.read_as(request.prompt))
+        given = None if request.init is None else _Given.of(request.init, request.mask)
         reference = self.reference(text)
-        self._tell(on_step, 0, request.steps, reference)
-        start = self.card.defaults["start"]
-        noise = np.random.default_rng(request.seed).standard_normal(
-            reference.shape, np.float32
+        if given is not None:
+            reference = given.blended(reference, request.strength)
+        skip = request.steps - request.steps_taken
+        taken = request.steps_taken
+        self._tell(on_step, 0, taken, reference)
+        path = StraightPath(request.steps, self.card.defaults["start"])
+        warmth = np.float32(self.card.defaults["temperature"])
+        chance = Chance(request)
+        sampler = registry.make(
+            request.sampler or _SAMPLER,
+            path.diffusion,
+            lambda x: warmth * chance.more(x.shape),
+            spacing="trailing",
         )
-        denoise = self._denoiser(request, text, reference)
-        times = schedules.times(request.steps, start)
-        noise *= np.float32(self.card.defaults["temperature"])
-        x: Floats = schedules.mix(reference, noise, np.float32(start))
-        for solved in sample(denoise, x, times):
-            self._tell(on_step, solved.step, request.steps, solved.x0)
-            x = solved.x
+        x: Floats = reference
+        for step, done in enumerate(
+            denoise(
+                path.predict(self._denoiser(request, text, reference)),
+                sampler,
+                path.diffusion,
+                warmth * chance.start(reference.shape),
+                request.steps,
+                skip=skip,
+                base=reference,
+                known=None if given is None else given.known,
+            ),
+            start=1,
+        ):
+            # PNDM asks once more than it has steps
+            self._tell(on_step, min(step, taken), taken, done.x_0)
+            x = done.x
         return x
 
     def reference(self, text: TextCondition) -> Floats:
@@ -215,6 +270,39 @@ class EmbeddedModel:
         canvas = np.clip(pixels.unfold(patches), -1.0, 1.0)
         (large,) = self._upscaler.run(None, {"canvas": canvas})
         return Image.fromarray(pixels.to_picture(large[0]))
+
+
+@dataclass(frozen=True)
+class _Given:
+    """A picture that somebody gave, as the U-Net sees it."""
+
+    patches: Floats
+    """(1, 16, 16, 16)"""
+    known: Known | None
+    """What of it is kept; None where there is no mask."""
+
+    @classmethod
+    def of(cls, init: Image.Image, mask: Image.Image | None) -> _Given:
+        square = compositing.fitted(init.convert("RGBA"), _SMALL, (0, 0, 0, 0))
+        patches = pixels.fold(pixels.to_canvas(np.asarray(square))[None])
+        if mask is None:
+            return cls(patches, None)
+        small = compositing.shrunken(compositing.mask_of(mask), _SMALL)
+        repaint = pixels.fold(np.repeat(small[None, None], 4, axis=1))
+        return cls(patches, Known(patches, repaint))
+
+    def blended(self, reference: Floats, strength: float) -> Floats:
+        """The reference of a drawing that is to keep a share of this picture."""
+        share = np.float32(strength)
+        result: Floats = share * reference + (np.float32(1.0) - share) * self.patches
+        if self.known is not None:
+            result = self.known.put_into(result, self.patches)
+        return result
+
+
+def _in_colour(image: Image.Image) -> Image.Image:
+    """RGB and RGBA as they are, bit for bit; all else (palettes, grey) as RGBA."""
+    return image if image.mode in ("RGB", "RGBA") else image.convert("RGBA")
 
 
 def _session(path: Path, threads: int) -> Any:

@@ -7,7 +7,7 @@ import pytest
 
 from salon.imaging.diffusion import betas
 from salon.imaging.diffusion.ddpm import GaussianDiffusion
-from salon.imaging.samplers import interface, registry
+from salon.imaging.samplers import interface, names, registry
 from tests.imaging.samplers.mixture import Denoiser
 
 
@@ -150,3 +150,27 @@ def test_a_consistency_model_jumps_again_from_less_noise(
     jumped = sampler.step(x, 999, x)
     ab = diffusion.alpha_bar(759)
     assert jumped.x == pytest.approx(np.sqrt(ab) * jumped.x_0, rel=1e-3)
+
+
+def test_the_names_that_requests_know_are_those_of_the_samplers() -> None:
+    assert tuple(registry.SAMPLERS) == names.NAMES
+    assert set(names.TITLES) == set(names.NAMES)
+
+
+@pytest.mark.parametrize("name", registry.SAMPLERS)
+def test_a_run_may_leave_out_its_first_steps(
+    diffusion: GaussianDiffusion, name: str
+) -> None:
+    sampler = registry.make(name, diffusion, np.zeros_like)
+    whole, rest = sampler.timesteps(10), sampler.timesteps(10, 7)
+
+    assert list(dict.fromkeys(rest)) == list(dict.fromkeys(whole))[-3:]
+    with pytest.raises(ValueError, match="skip must be between 0 and 9"):
+        sampler.timesteps(10, 10)
+
+
+def test_a_zero_terminal_snr_is_for_all_but_pndm() -> None:
+    flat = betas.rescale_zero_terminal_snr(betas.scaled_linear(1000))
+    usable = registry.usable(GaussianDiffusion(flat, "v"))
+
+    assert set(registry.SAMPLERS) - set(usable) == {"pndm"}

@@ -20,6 +20,7 @@ from salon.imaging.samplers.interface import (
     Spacing,
     Step,
     Timeline,
+    rest,
     spaced,
 )
 
@@ -32,7 +33,7 @@ class Ancestral:
         noise: where z comes from.
         variance: ``beta`` or ``posterior``, see ``diffusion/ddpm.py``. On a subset of
             the steps ``posterior`` is much the better one.
-        spacing: which timesteps, see ``interface.py``.
+        spacing, offset: which timesteps, see ``interface.py``.
     """
 
     def __init__(
@@ -41,14 +42,16 @@ class Ancestral:
         noise: Noise,
         variance: Variance = "posterior",
         spacing: Spacing = "trailing",
+        offset: int = 0,
     ) -> None:
         self._diffusion, self._noise = diffusion, noise
-        self._variance, self._spacing = variance, spacing
+        self._variance, self._spacing, self._offset = variance, spacing, offset
         self._run = Timeline([])
 
-    def timesteps(self, n: int) -> list[int]:
-        """Begin a run of n steps."""
-        self._run = Timeline(spaced(self._diffusion.steps, n, self._spacing))
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
+        """Begin a run of n steps, without the first ``skip`` of them."""
+        total = self._diffusion.steps
+        self._run = Timeline(rest(spaced(total, n, self._spacing, self._offset), skip))
         return self._run.timesteps
 
     def step(self, model_output: Array, t: int, x: Array) -> Step:

@@ -22,6 +22,7 @@ from salon.imaging.samplers.interface import (
     Spacing,
     Step,
     Timeline,
+    rest,
     spaced,
 )
 
@@ -49,10 +50,10 @@ class DDIM:
         self._spacing, self._offset = spacing, offset
         self._run = Timeline([])
 
-    def timesteps(self, n: int) -> list[int]:
-        """Begin a run of n steps."""
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
+        """Begin a run of n steps, without the first ``skip`` of them."""
         total = self._diffusion.steps
-        self._run = Timeline(spaced(total, n, self._spacing, self._offset))
+        self._run = Timeline(rest(spaced(total, n, self._spacing, self._offset), skip))
         return self._run.timesteps
 
     def step(self, model_output: Array, t: int, x: Array) -> Step:

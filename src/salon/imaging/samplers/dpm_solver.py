@@ -14,7 +14,7 @@ lambda through this answer and the one before (h' the step before)::
 One call of the network a step, error in the square of it. The last step reaches
 lambda = infinity, where a straight line makes no sense: it takes x_0 itself.
 
-``multistep.py`` has the same method for the straight path of flow matching.
+``pipelines/straight.py`` makes the straight path of flow matching a case of this.
 """
 
 from __future__ import annotations
@@ -22,7 +22,14 @@ from __future__ import annotations
 import math
 
 from salon.imaging.diffusion.ddpm import GaussianDiffusion
-from salon.imaging.samplers.interface import Array, Spacing, Step, Timeline, spaced
+from salon.imaging.samplers.interface import (
+    Array,
+    Spacing,
+    Step,
+    Timeline,
+    rest,
+    spaced,
+)
 from salon.imaging.samplers.levels import level
 
 
@@ -43,10 +50,10 @@ class DPMSolver:
         self._run = Timeline([])
         self._before: tuple[float, Array] | None = None
 
-    def timesteps(self, n: int) -> list[int]:
-        """Begin a run of n steps."""
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
+        """Begin a run of n steps, without the first ``skip`` of them."""
         total = self._diffusion.steps
-        self._run = Timeline(spaced(total, n, self._spacing, self._offset))
+        self._run = Timeline(rest(spaced(total, n, self._spacing, self._offset), skip))
         self._before = None
         return self._run.timesteps
 

@@ -16,7 +16,14 @@ from __future__ import annotations
 import math
 
 from salon.imaging.diffusion.ddpm import GaussianDiffusion
-from salon.imaging.samplers.interface import Array, Spacing, Step, Timeline, spaced
+from salon.imaging.samplers.interface import (
+    Array,
+    Spacing,
+    Step,
+    Timeline,
+    rest,
+    spaced,
+)
 
 
 class Euler:
@@ -31,10 +38,10 @@ class Euler:
         self._diffusion, self._spacing, self._offset = diffusion, spacing, offset
         self._run = Timeline([])
 
-    def timesteps(self, n: int) -> list[int]:
-        """Begin a run of n steps."""
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
+        """Begin a run of n steps, without the first ``skip`` of them."""
         total = self._diffusion.steps
-        self._run = Timeline(spaced(total, n, self._spacing, self._offset))
+        self._run = Timeline(rest(spaced(total, n, self._spacing, self._offset), skip))
         return self._run.timesteps
 
     def step(self, model_output: Array, t: int, x: Array) -> Step:

@@ -53,11 +53,13 @@ class Step:
 class Sampler(Protocol):
     """What :func:`sample` needs of a sampler."""
 
-    def timesteps(self, n: int) -> list[int]:
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
         """Begin a run of n steps; return the t at which the network is asked.
 
-        May be one more than n where a method warms up (PNDM). Raises ValueError if n
-        is not in 1..T.
+        The first ``skip`` of them are left out: such a run begins with a picture that
+        is noised to the first t that is left (SDEdit, see ``pipelines/``). May be one
+        more than n - skip where a method warms up (PNDM). Raises ValueError if n is
+        not in 1..T or no step is left.
         """
 
     def step(self, model_output: Array, t: int, x: Array) -> Step:
@@ -73,6 +75,13 @@ def sample(predict: Predict, sampler: Sampler, x: Array, n: int) -> Iterator[Ste
         done = sampler.step(predict(x, t), t, x)
         x = done.x
         yield done
+
+
+def rest(grid: list[int], skip: int) -> list[int]:
+    """The grid without its first ``skip``; at least one is left, or ValueError."""
+    if not 0 <= skip < len(grid):
+        raise ValueError(f"skip must be between 0 and {len(grid) - 1}, got {skip}")
+    return grid[skip:]
 
 
 class Timeline:

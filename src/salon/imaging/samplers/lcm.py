@@ -24,7 +24,7 @@ import math
 import numpy as np
 
 from salon.imaging.diffusion.ddpm import GaussianDiffusion
-from salon.imaging.samplers.interface import Array, Noise, Step, Timeline
+from salon.imaging.samplers.interface import Array, Noise, Step, Timeline, rest
 
 _SIGMA_DATA = 0.5
 _STRETCH = 10.0
@@ -51,8 +51,8 @@ class LCM:
         self._trained_steps = trained_steps
         self._run = Timeline([])
 
-    def timesteps(self, n: int) -> list[int]:
-        """Begin a run of n of the ``trained_steps``."""
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
+        """Begin a run of n of the ``trained_steps``, less the first ``skip``."""
         if not 1 <= n <= self._trained_steps:
             raise ValueError(
                 f"steps must be between 1 and {self._trained_steps}, got {n}"
@@ -60,7 +60,8 @@ class LCM:
         stride = self._diffusion.steps // self._trained_steps
         trained = np.arange(self._trained_steps, 0, -1) * stride - 1
         chosen = np.floor(np.linspace(0, self._trained_steps, n, endpoint=False))
-        self._run = Timeline([int(t) for t in trained[chosen.astype(int)]])
+        grid = [int(t) for t in trained[chosen.astype(int)]]
+        self._run = Timeline(rest(grid, skip))
         return self._run.timesteps
 
     def step(self, model_output: Array, t: int, x: Array) -> Step:

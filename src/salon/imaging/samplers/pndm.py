@@ -20,7 +20,14 @@ from __future__ import annotations
 import math
 
 from salon.imaging.diffusion.ddpm import GaussianDiffusion
-from salon.imaging.samplers.interface import Array, Spacing, Step, Timeline, spaced
+from salon.imaging.samplers.interface import (
+    Array,
+    Spacing,
+    Step,
+    Timeline,
+    rest,
+    spaced,
+)
 
 _ADAMS_BASHFORTH: tuple[tuple[float, ...], ...] = (
     (1.0,),
@@ -54,9 +61,10 @@ class PNDM:
         self._answers: list[Array] = []
         self._start: Array = None
 
-    def timesteps(self, n: int) -> list[int]:
-        """Begin a run; for n > 1 the second timestep comes twice."""
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
+        """Begin a run; where there are two steps, the second timestep comes twice."""
         grid = spaced(self._diffusion.steps, n, self._spacing, self._offset)
+        grid = rest(grid, skip)
         self._run = Timeline([*grid[:2], *grid[1:]])
         self._answers, self._start = [], None
         return self._run.timesteps

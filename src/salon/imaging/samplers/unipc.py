@@ -26,7 +26,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from salon.imaging.diffusion.ddpm import GaussianDiffusion
-from salon.imaging.samplers.interface import Array, Spacing, Step, Timeline, spaced
+from salon.imaging.samplers.interface import (
+    Array,
+    Spacing,
+    Step,
+    Timeline,
+    rest,
+    spaced,
+)
 from salon.imaging.samplers.levels import Level, level
 
 
@@ -61,10 +68,10 @@ class UniPC:
         self._run = Timeline([])
         self._last: _Step | None = None
 
-    def timesteps(self, n: int) -> list[int]:
-        """Begin a run of n steps."""
+    def timesteps(self, n: int, skip: int = 0) -> list[int]:
+        """Begin a run of n steps, without the first ``skip`` of them."""
         total = self._diffusion.steps
-        self._run = Timeline(spaced(total, n, self._spacing, self._offset))
+        self._run = Timeline(rest(spaced(total, n, self._spacing, self._offset), skip))
         self._last = None
         return self._run.timesteps
 
