@@ -99,6 +99,7 @@ async def gateway(
     trusted: tuple[str, ...] = (),
     drain: float = 3.0,
     edge: dict[str, Any] | None = None,
+    services: Callable[[Edge, Gateway], Any] = lambda edge, running: None,
     **app: Any,
 ) -> AsyncIterator[Gateway]:
     running = Gateway(on_data)
@@ -112,6 +113,7 @@ async def gateway(
         budget=budget or Budget(),
         **(edge or {}),
     )
+    services(running.edge, running)
     sock = listen("127.0.0.1", 0)
     routers = app.pop("routers", ())
     running.server = Server(

@@ -6,8 +6,10 @@ ASGI app, so these answers cannot live in HTTP middleware; they live here.
 """
 
 import asyncio
+import copy
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Self
 
 from salon.clock import Clock
 from salon.errors import Refusal
@@ -76,6 +78,9 @@ class SockJsOptions:
     disconnect_delay: float = 5.0
     """Seconds a session waits for its next receiver."""
 
+    chunking_test: bool = False
+    """Whether clients may test that a proxy lets chunks through (before 0.3)."""
+
 
 @dataclass
 class Edge:
@@ -89,11 +94,12 @@ class Edge:
         peers: which proxies are believed.
         limits: sizes and times.
         budget: what may wait for one reader.
-        prefix: where WebSocket and SockJS are served.
+        prefix: where WebSocket and SockJS are served; others by ``mount``.
         session_cookie: whose value owns a SockJS session.
         sockjs: what of SockJS is served.
         timers: a wheel to share with what speaks on the channels; None: a new one.
         draining: set while the server stops.
+        services: more of them, with prefixes of their own (``mount``).
         wheel: the wheel of all deadlines.
         ticks: the ticks of the event loop.
     """
@@ -110,12 +116,58 @@ class Edge:
     sockjs: SockJsOptions = field(default_factory=SockJsOptions)
     timers: TimerWheel | None = None
     draining: bool = False
+    services: "list[Edge]" = field(default_factory=list)
 
     def __post_init__(self) -> None:
+        self._root = self
         loop = asyncio.get_running_loop()
         self.ticks = Ticks(loop)
         self.wheel = TimerWheel(self.clock) if self.timers is None else self.timers
         self.wheel.run_on(loop)
+
+    def mount(
+        self,
+        prefix: str,
+        *,
+        channels: ChannelFactory | None = None,
+        sockjs: SockJsOptions | None = None,
+        limits: EdgeLimits | None = None,
+    ) -> Self:
+        """Serve a second service on the same port; call it before the app is made.
+
+        Everything that is not given here is shared: origins, connections, timers.
+
+        Args:
+            prefix: as ``/echo``; the longest that fits a path gets it.
+            channels: asked for the handler of its connections; None: the same.
+            sockjs: what of SockJS it serves; None: the same.
+            limits: for its ``heartbeat`` and ``response``; what guards the port before
+                a path is known (``head``, ``message``) stays the port's.
+
+        Raises:
+            ValueError: ours; no prefix, or one that is taken.
+        """
+        if not prefix.startswith("/") or prefix.endswith("/"):
+            raise ValueError(f"{prefix!r} is no prefix: it looks like /echo")
+        if prefix in {self.prefix, *(each.prefix for each in self.services)}:
+            raise ValueError(f"{prefix} is served already")
+        service = copy.copy(self)
+        service.prefix = prefix
+        service.services = []
+        service.channels = channels or self.channels
+        service.sockjs = sockjs or self.sockjs
+        service.limits = limits or self.limits
+        self.services.append(service)
+        return service
+
+    def at(self, path: str) -> "Edge | None":
+        """The service whose prefix a path stands below, or None."""
+        fitting = [
+            service
+            for service in (self, *self.services)
+            if path == service.prefix or path.startswith(f"{service.prefix}/")
+        ]
+        return max(fitting, key=lambda each: len(each.prefix), default=None)
 
     def admit(self, headers: Mapping[str, str], remote: str) -> None:
         """Decide about a new connection; changes nothing.
@@ -134,7 +186,7 @@ class Edge:
             Refusal: theirs (``too_many_connections``) or ours (``overloaded``,
                 ``restarting``).
         """
-        if self.draining:
+        if self._root.draining:
             raise Refusal(
                 "restarting", "The server is restarting.", retry_after=5, status=503
             )

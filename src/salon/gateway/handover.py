@@ -196,7 +196,7 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
     def _negotiate(self, request: WSUpgradeRequest) -> WebSocketChannel:
         target = request.path.decode("ascii", "replace").partition("?")[0]
         path = unquote(target)
-        framing = _framing_of(path, self._edge)
+        service, framing = _service_of(path, self._edge)
         headers: dict[str, str] = {}
         for name, value in request.headers.items():
             key = name.lower()
@@ -217,7 +217,7 @@ class Handover(WSProtocol):  # type: ignore[misc] # compiled, without stubs
             transport="websocket",
             subprotocol=subprotocol,
         )
-        return WebSocketChannel(self._edge, handshake, framing)
+        return WebSocketChannel(service, handshake, framing)
 
 
 class _Listener(WSListener):
@@ -263,21 +263,20 @@ def _with_plain_connection_header(head: bytes) -> bytes:
     return b"\r\n".join(lines)
 
 
-def _framing_of(path: str, edge: Edge) -> Framing:
-    """The framing that is spoken at ``path``.
+def _service_of(path: str, edge: Edge) -> tuple[Edge, Framing]:
+    """The service at ``path``, and the framing that is spoken there.
 
     Raises:
         Refusal: theirs; nothing is there.
     """
-    prefix = edge.prefix
-    here = path == prefix or path.startswith(prefix + "/")
-    if here and edge.sockjs.websocket:
-        below = path[len(prefix) :]
+    service = edge.at(path)
+    if service is not None and service.sockjs.websocket:
+        below = path[len(service.prefix) :]
         if paths.greeting(below) or paths.raw_websocket(below):
-            return PLAIN
+            return service, PLAIN
         session = paths.session(below)
         if session is not None and session.transport == paths.WEBSOCKET:
-            return SOCKJS
+            return service, SOCKJS
     raise Refusal("not_found", "There is no WebSocket at this address.", status=404)
 
 

@@ -88,17 +88,19 @@ def create_app(
 
 
 class _Front:
-    """SockJS below the prefix, everything else to the routers."""
+    """SockJS below the prefixes, everything else to the routers."""
 
     def __init__(self, edge: Edge, api: ASGIApp) -> None:
         self._api = api
-        self._prefix = edge.prefix
-        self._sockjs = SockJsApp(edge)
+        self._edge = edge
+        self._sockjs = {
+            service.prefix: SockJsApp(service) for service in (edge, *edge.services)
+        }
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        path = scope.get("path", "")
-        if path == self._prefix or path.startswith(self._prefix + "/"):
-            await self._sockjs(scope, receive, send)
+        service = self._edge.at(scope.get("path", ""))
+        if service is not None:
+            await self._sockjs[service.prefix](scope, receive, send)
         else:
             await self._api(scope, receive, send)
 

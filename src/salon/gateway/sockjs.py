@@ -14,6 +14,7 @@ Whose page asks is checked on every transport, each in the way it can be: ``Orig
 names who may frame it. jsonp and the page are off until ``SockJsOptions`` says else.
 """
 
+import asyncio
 import re
 import secrets
 from collections.abc import Callable
@@ -24,9 +25,9 @@ from starlette.types import Receive, Scope, Send
 
 from salon.errors import Refusal
 from salon.gateway.edge import Edge, parse_cookies
-from salon.gateway.sockjs_session import HttpSession, SockJsRequest
+from salon.gateway.sockjs_session import HttpSession, SockJsRequest, until_gone
 from salon.messaging.channel import Handshake
-from salon.sockjs import frames, iframe, info, paths, receivers
+from salon.sockjs import chunking, frames, iframe, info, paths, receivers
 from salon.sockjs.receivers import Receiver
 
 _NO_STORE: Final = (
@@ -52,7 +53,7 @@ _JSESSIONID: Final = re.compile(r"[\w.!~*-]{1,128}", re.ASCII)
 
 
 class SockJsApp:
-    """Serves one prefix."""
+    """Serves one prefix: one service; ``Edge.mount`` has more of them in one process."""
 
     def __init__(self, edge: Edge) -> None:
         self._edge = edge
@@ -92,6 +93,8 @@ class SockJsApp:
             await self._only(request, "GET", self._greet)
         elif paths.info(request.path):
             await self._only(request, "GET", self._info)
+        elif self._options.chunking_test and paths.chunking_test(request.path):
+            await self._only(request, "POST", _send_in_chunks)
         elif (raw or transport == paths.WEBSOCKET) and self._options.websocket:
             await self._only(request, "GET", _no_websocket)
         elif transport in self._senders:
@@ -110,17 +113,13 @@ class SockJsApp:
         if request.method == method:
             await serve(request)
         elif request.method == "OPTIONS":
-            asked = request.headers.get("access-control-request-headers")
-            extra = []
-            if asked is not None:
-                extra.append((b"access-control-allow-headers", asked.encode("latin-1")))
             await request.answer(
                 204,
                 b"",
                 (b"access-control-allow-methods", allowed),
                 (b"access-control-max-age", b"%d" % _YEAR),
                 _FOR_A_YEAR,
-                *extra,
+                self._expires(),
             )
         else:
             await request.answer(405, b"", (b"allow", allowed))
@@ -142,12 +141,7 @@ class SockJsApp:
 
     async def _iframe_page(self, request: SockJsRequest) -> None:
         page = self._iframe
-        expires = formatdate(self._edge.clock.now_ms() / 1000 + _YEAR, usegmt=True)
-        head = [
-            (b"etag", page.etag.encode()),
-            _FOR_A_YEAR,
-            (b"expires", expires.encode()),
-        ]
+        head = [(b"etag", page.etag.encode()), _FOR_A_YEAR, self._expires()]
         if request.headers.get("if-none-match") == page.etag:
             await request.answer(304, b"", *head)
             return
@@ -159,6 +153,11 @@ class SockJsApp:
         await request.answer(
             200, page.body, *head, content_type=b"text/html; charset=UTF-8"
         )
+
+    def _expires(self) -> tuple[bytes, bytes]:
+        """In a year, for caches that know no ``max-age``."""
+        at = formatdate(self._edge.clock.now_ms() / 1000 + _YEAR, usegmt=True)
+        return b"expires", at.encode()
 
     # -- sessions -------------------------------------------------------------
 
@@ -285,6 +284,22 @@ class SockJsApp:
 
 async def _no_websocket(request: SockJsRequest) -> None:
     await request.answer(400, b"Not a valid websocket request")
+
+
+async def _send_in_chunks(request: SockJsRequest) -> None:
+    """The parts of ``chunking_test``; ends early where the client has gone."""
+    gone = asyncio.create_task(until_gone(request.receive))
+    kind = receivers.JAVASCRIPT.encode()
+    try:
+        await request.start(200, *_STREAM, content_type=kind)
+        for pause, part in chunking.STEPS:
+            await asyncio.wait({gone}, timeout=pause)
+            if gone.done():
+                return
+            await request.write(part)
+        await request.write(b"", more=False)
+    finally:
+        gone.cancel()
 
 
 async def _body(receive: Receive, limit: int) -> bytes:

@@ -19,6 +19,7 @@ from salon.gateway.edge import Edge
 from salon.gateway.outbox import Outbox
 from salon.gateway.timer import Timer
 from salon.gateway.websocket import SLOW_READER
+from salon.messaging.broadcast import Broadcast
 from salon.messaging.channel import ChannelHandler, Handshake
 from salon.sockjs import frames
 from salon.sockjs.receivers import Receiver
@@ -80,14 +81,18 @@ class SockJsRequest:
 
     def _cors(self) -> list[tuple[bytes, bytes]]:
         # Only origins of the list come this far: see SockJsApp.__call__.
+        answer = []
+        asked = self.headers.get("access-control-request-headers")
+        if asked:
+            answer.append((b"access-control-allow-headers", asked.encode("latin-1")))
         origin = self.headers.get("origin")
-        if origin is None:
-            return []
-        return [
-            (b"access-control-allow-origin", origin.encode("latin-1")),
-            (b"access-control-allow-credentials", b"true"),
-            (b"vary", b"Origin"),
-        ]
+        if origin is not None:
+            answer += [
+                (b"access-control-allow-origin", origin.encode("latin-1")),
+                (b"access-control-allow-credentials", b"true"),
+                (b"vary", b"Origin"),
+            ]
+        return answer
 
 
 class HttpSession:
@@ -162,6 +167,10 @@ class HttpSession:
             self._outbox.put(data, droppable=droppable, coalesce=coalesce)
             self._news.set()
 
+    def follow(self, broadcast: Broadcast) -> bool:
+        self.send(broadcast.messages[0])
+        return False
+
     def close(self, code: int, reason: str) -> None:
         """Say why to this and later receivers, after what waits; the first counts."""
         if self._closed is not None:
@@ -228,7 +237,7 @@ class HttpSession:
             await answer.write(first, last=True)
             return
         self._reset = request.scope.get("salon.reset")
-        gone = asyncio.create_task(_until_gone(request.receive))
+        gone = asyncio.create_task(until_gone(request.receive))
         self._look_later()
         try:
             if await self._stream(answer, first, gone):
@@ -368,7 +377,7 @@ async def _wait(event: asyncio.Event) -> None:
     await event.wait()
 
 
-async def _until_gone(receive: Receive) -> None:
+async def until_gone(receive: Receive) -> None:
     """Return when the client has closed the connection."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -19,7 +19,7 @@ application brings an authenticator.
 import asyncio
 import secrets
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import ClassVar, Self, cast
 
@@ -29,7 +29,7 @@ from salon.clock import SystemClock
 from salon.gateway.auth import SessionAuthenticator
 from salon.gateway.bridge import BridgeServices, BridgeSettings, bridges
 from salon.gateway.connections import RESTART
-from salon.gateway.edge import Edge
+from salon.gateway.edge import Edge, SockJsOptions
 from salon.gateway.guests import Guests
 from salon.gateway.http import create_app
 from salon.gateway.origins import Origins, of_listener
@@ -83,6 +83,11 @@ class Standalone:
     settings: ClassVar[BridgeSettings] = BridgeSettings()
     separator: ClassVar[str] = "/"
     name: ClassVar[str] = "Salon"
+    prefix: ClassVar[str] = "/ws"
+    sockjs: ClassVar[SockJsOptions] = SockJsOptions()
+    endpoints: ClassVar[Mapping[str, SockJsOptions]] = {}
+    """More places of the same application: prefix → what of SockJS is served there
+    (Spring's ``addEndpoint(…).withSockJS()``)."""
     literal_users: ClassVar[bool] = False
     """Whether ``/user/…`` is a topic as well (SubscriptionRegistry)."""
 
@@ -163,7 +168,11 @@ class Standalone:
             channels=bridges(services),
             origins=Origins([*of_listener(host, port), *self._origins]),
             clock=self._clock,
+            prefix=self.prefix,
+            sockjs=self.sockjs,
         )
+        for prefix, options in self.endpoints.items():
+            edge.mount(prefix, sockjs=options)
         app = create_app(edge, self.routers)
         self._edge = edge
         self._server = Server(app, edge, self._listening, drain=2.0)

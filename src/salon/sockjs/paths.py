@@ -41,6 +41,11 @@ def info(path: str) -> bool:
     return path in {"/info", "/info/"}
 
 
+def chunking_test(path: str) -> bool:
+    """Whether ``path`` is where old clients test what proxies do to chunks."""
+    return path in {"/chunking_test", "/chunking_test/"}
+
+
 def iframe(path: str) -> bool:
     """Whether ``path`` is the page for iframes; its name may have a version."""
     return _IFRAME.fullmatch(path) is not None
