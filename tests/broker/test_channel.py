@@ -89,7 +89,7 @@ def test_the_times_of_a_request_add_up():
     assert [h.total for h in parts] == [1, 2, 7, 1, 2]
     assert m.total_time.total == sum(h.total for h in parts)
     snapshot = metrics.snapshot()
-    assert snapshot["RequestsPerSec,request=Metadata"] == 1
+    assert snapshot["RequestsPerSec,request=Metadata,version=1"] == 1
     assert snapshot["RemoteTimeMs,request=Metadata,Count"] == 1
 
 

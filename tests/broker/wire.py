@@ -92,6 +92,7 @@ class Wire:
         data: bytes | None = None,
         version: int = 9,
         partition: int = 0,
+        timeout_ms: int = 5000,
     ) -> int:
         m = module(PRODUCE, version, "request")
         records = data or bytes(batches.build([(None, v) for v in values], 1000))
@@ -100,7 +101,7 @@ class Wire:
             m.ProduceRequest,
             transactional_id=None,
             acks=acks,
-            timeout=timedelta(seconds=5),
+            timeout=timedelta(milliseconds=timeout_ms),
             topic_data=(m.TopicProduceData(name=topic, partition_data=(one,)),),
         )
         return self.send(PRODUCE, version, encode(entity))

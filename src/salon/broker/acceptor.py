@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from salon.broker.endpoint import Endpoint
 from salon.broker.errors import SettingError
 from salon.broker.processor import NEW_CONNECTIONS, Processor
+from salon.broker.rates import Blocked
 
 log = logging.getLogger(__name__)
 
@@ -47,6 +48,8 @@ class Acceptor:
         self._send_buffer_bytes = send_buffer_bytes
         self._loop = asyncio.get_running_loop()
         self._turn = 0
+        self.blocked = Blocked()
+        """How long no processor had a place for a new connection."""
         host, port = endpoint.listener.host, endpoint.listener.port
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_STREAM)
@@ -101,6 +104,7 @@ class Acceptor:
                 return
             elif not self._assign(sock, address[:2]):
                 self._stop()
+                self.blocked.begin()
                 self._loop.call_soon(self._offer_again, sock, address[:2])
                 return
 
@@ -124,11 +128,14 @@ class Acceptor:
     def _offer_again(self, sock: socket.socket, address: tuple[str, int]) -> None:
         """One socket is held: accept nothing until a processor has a place for it."""
         if self._socket.fileno() < 0:
+            self.blocked.end()
             self._quotas.release(self._endpoint.name, address[0])
             sock.close()
         elif self._assign(sock, address):
+            self.blocked.end()
             self._go_on()
         else:
+            self.blocked.begin()
             self._loop.call_soon(self._offer_again, sock, address)
 
     def _stop(self) -> None:

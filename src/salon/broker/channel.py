@@ -19,7 +19,7 @@ from typing import Protocol
 
 from salon.broker.endpoint import Endpoint
 from salon.broker.log.file_region import FileRegion
-from salon.broker.metrics import Metrics
+from salon.broker.metrics import MOST_VERSIONS, Metrics
 from salon.broker.protocol.header import RequestHeader, response_prefix
 from salon.broker.protocol.versions import FETCH
 
@@ -151,7 +151,9 @@ class Request:
         if not 0 < local < made:
             local = made  # answered inside ``handle``: there was no remote part
         leaving = self.response_dequeued_ns
-        m.requests.count += 1
+        version = min(self.header.api_version, MOST_VERSIONS)  # ApiVersions: any
+        m.versions[version] += 1
+        m.bytes += self.size
         if self.failed:
             m.errors.count += 1
         total, queue, handler, remote, response_queue, send = m.times
@@ -162,7 +164,7 @@ class Request:
         response_queue.update(leaving - made)
         send.update(sent_ns - leaving)
         if self.header.api_key == FETCH:
-            metrics.request("Fetch").requests.count += 1
+            metrics.request("Fetch").versions[version] += 1
 
 
 _NOTHING = memoryview(b"")

@@ -9,6 +9,8 @@ the sender. The memory comes back when the request is answered.
 from collections import deque
 from collections.abc import Callable
 
+from salon.broker.rates import Blocked
+
 
 class MemoryPool:
     """Counts bytes; allocates nothing itself.
@@ -21,6 +23,7 @@ class MemoryPool:
         self.capacity = capacity
         self.used = 0
         self._waiting: deque[Callable[[], None]] = deque()
+        self.depleted = Blocked()
 
     @property
     def available(self) -> int:
@@ -31,11 +34,15 @@ class MemoryPool:
         if self.used >= self.capacity:
             return False
         self.used += size
+        if self.used >= self.capacity:
+            self.depleted.begin()
         return True
 
     def release(self, size: int) -> None:
         """Give ``size`` bytes back and let those who wait try again, oldest first."""
         self.used -= size
+        if self.used < self.capacity:
+            self.depleted.end()
         while self._waiting and self.used < self.capacity:
             self._waiting.popleft()()
 

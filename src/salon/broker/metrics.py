@@ -18,6 +18,8 @@ TIMES = (
 """The whole of a request's time, and the five parts of it."""
 _SHIFT = 15
 _BUCKETS = 19
+MOST_VERSIONS = 31
+"""The highest version that is counted apart; no API has as many."""
 
 
 class Meter:
@@ -76,15 +78,22 @@ class Histogram:
 class RequestMetrics:
     """What Kafka keeps per request name (``kafka.network:type=RequestMetrics``).
 
-    ``times`` are the histograms of ``TIMES``, in that order.
+    ``times`` are the histograms of ``TIMES``, in that order; ``versions`` counts the
+    requests by their version; ``bytes`` is the size of all of them.
     """
 
-    __slots__ = ("errors", "requests", "times")
+    __slots__ = ("bytes", "errors", "times", "versions")
 
     def __init__(self) -> None:
-        self.requests = Meter()
+        self.versions = [0] * (MOST_VERSIONS + 1)
         self.errors = Meter()
+        self.bytes = 0
         self.times = tuple(Histogram() for _ in TIMES)
+
+    @property
+    def count(self) -> int:
+        """Requests of all versions."""
+        return sum(self.versions)
 
     @property
     def total_time(self) -> Histogram:
@@ -111,8 +120,12 @@ class Metrics:
         """``read`` is called whenever somebody looks."""
         self._gauges[name] = read
 
+    def forget(self, name: str) -> None:
+        """What that meter counted is no more."""
+        self._meters.pop(name, None)
+
     def request(self, name: str) -> RequestMetrics:
-        """The six times and two meters of one request name."""
+        """The times and counts of one request name."""
         found = self._requests.get(name)
         if found is None:
             found = self._requests[name] = RequestMetrics()
@@ -123,7 +136,9 @@ class Metrics:
         for name, meter in self._meters.items():
             yield name, meter.count
         for name, request in self._requests.items():
-            yield f"RequestsPerSec,request={name}", request.requests.count
+            for version, count in enumerate(request.versions):
+                if count:
+                    yield f"RequestsPerSec,request={name},version={version}", count
             yield f"ErrorsPerSec,request={name}", request.errors.count
 
     def gauges(self) -> Iterator[tuple[str, float]]:
@@ -138,11 +153,18 @@ class Metrics:
             for kafka, histogram in zip(TIMES, request.times, strict=True):
                 yield f"{kafka},request={name}", histogram
 
+    def sizes(self) -> Iterator[tuple[str, int, int]]:
+        """Name, bytes and number of the requests (``RequestBytes``)."""
+        for name, request in self._requests.items():
+            if request.bytes:
+                yield f"RequestBytes,request={name}", request.bytes, request.count
+
     def request_times(self) -> dict[str, dict[str, float]]:
         """Count and total time of every request name."""
         return {
             name: {
-                "count": request.requests.count,
+                "count": request.count,
+                "bytes": request.bytes,
                 "errors": request.errors.count,
                 "p50_ms": request.total_time.quantile(0.5),
                 "p99_ms": request.total_time.quantile(0.99),
@@ -154,6 +176,8 @@ class Metrics:
         """Every metric as a number; histograms as Count, Mean, 50th and 99th."""
         values: dict[str, float] = dict(self.counts())
         values.update(self.gauges())
+        for name, size, count in self.sizes():
+            values[f"{name},Count"], values[f"{name},Mean"] = count, size / count
         for name, h in self.histograms():
             values[f"{name},Count"] = h.count
             values[f"{name},Mean"] = h.total / h.count if h.count else 0.0

@@ -44,6 +44,7 @@ class Processor:
         endpoint: of its listener.
         channel: the shared request queue.
         metrics: of the broker.
+        prefix: of the metrics' names (``ControlPlane``).
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Processor:
         endpoint: Endpoint,
         channel: RequestChannel,
         metrics: Metrics,
+        prefix: str = "",
     ) -> None:
         self.number = number
         self.endpoint = endpoint
@@ -68,7 +70,7 @@ class Processor:
         self._blocked: deque[Request] = deque()
         self._next_index = 0
         self._idle_timer: asyncio.TimerHandle | None = None
-        self._expired = metrics.meter("ExpiredConnectionsKilledCount")
+        self._expired = metrics.meter(f"{prefix}ExpiredConnectionsKilledCount")
         self._all_gone = asyncio.Event()
         metrics.gauge(
             f"ResponseQueueSize,processor={number}", lambda: self.response_queue_size

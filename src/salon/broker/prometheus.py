@@ -17,14 +17,19 @@ _BEANS = {
     "BytesOutPerSec": "server_brokertopicmetrics",
     "BytesRejectedPerSec": "server_brokertopicmetrics",
     "ErrorsPerSec": "network_requestmetrics",
+    "ControlPlaneExpiredConnectionsKilledCount": "network_socketserver",
+    "ControlPlaneNetworkProcessorAvgIdlePercent": "network_socketserver",
     "ExpiredConnectionsKilledCount": "network_socketserver",
     "ExpiresPerSec": "server_delayedfetchmetrics",
     "FailedFetchRequestsPerSec": "server_brokertopicmetrics",
     "FailedProduceRequestsPerSec": "server_brokertopicmetrics",
+    "IdlePercent": "network_processor",
     "LogFlushRateAndTimeMs": "log_logflushstats",
+    "MemoryPoolAvgDepletedPercent": "network_socketserver",
     "MemoryPoolAvailable": "network_socketserver",
     "MemoryPoolUsed": "network_socketserver",
     "MessagesInPerSec": "server_brokertopicmetrics",
+    "NetworkProcessorAvgIdlePercent": "network_socketserver",
     "NumDelayedOperations": "server_delayedoperationpurgatory",
     "PurgatorySize": "server_delayedoperationpurgatory",
     "RequestHandlerAvgIdlePercent": "server_kafkarequesthandlerpool",
@@ -63,6 +68,11 @@ def _samples(metrics: Metrics) -> Iterator[tuple[str, str, list[str]]]:
         if family.endswith("percent"):
             family = family.removesuffix("percent") + "_percent"
         yield family, "gauge", [f"{family}{_braces(labels)} {value:g}"]
+    for name, size, count in metrics.sizes():
+        family, labels = _family(name)
+        tags = _braces(labels)
+        lines = [f"{family}_sum{tags} {size}", f"{family}_count{tags} {count}"]
+        yield family, "summary", lines
     for name, histogram in metrics.histograms():
         family, labels = _family(name)
         yield family, "summary", _summary(family, labels, histogram)
@@ -75,8 +85,12 @@ def _family(name: str) -> tuple[str, list[str]]:
     for tag in tags:
         label, _, value = tag.partition("=")
         labels.append(f'{label.lower()}="{value}"')
-    requests = any(tag.startswith("request=") for tag in tags)
-    bean = _REQUESTS if requests else _BEANS.get(bare, _OTHER)
+    if any(tag.startswith("request=") for tag in tags):
+        bean = _REQUESTS
+    elif bare == "ExpiresPerSec" and not any("fetcherType" in tag for tag in tags):
+        bean = "server_delayedproducemetrics"
+    else:
+        bean = _BEANS.get(bare, _OTHER)
     return f"kafka_{bean}_{bare.lower().replace('-', '_')}", labels
 
 

@@ -86,6 +86,8 @@ class ConnectionQuotas:
         self._by_ip: Counter[str] = Counter()
         self._waiting: deque[Callable[[], None]] = deque()
         self.total = 0
+        self.accepted: Counter[str] = Counter()
+        """Connections that were taken in, by listener, since the start."""
 
     def has_slot(self, listener: str) -> bool:
         """Whether ``listener`` may accept one more."""
@@ -120,6 +122,7 @@ class ConnectionQuotas:
         if self._by_ip[host] >= limit:
             return False
         self.total += 1
+        self.accepted[listener] += 1
         self._by_listener[listener] += 1
         self._by_ip[host] += 1
         if self.total > self._limits.total:

@@ -26,6 +26,7 @@ from salon.broker.metrics import Metrics
 from salon.broker.protocol.fetch import FetchPartition, PartitionData
 from salon.broker.protocol.produce import PartitionResponse
 from salon.broker.purgatory import DelayedOperation, Purgatory
+from salon.broker.topic_metrics import TopicMeters, TopicMetrics
 from salon.broker.topics import Topic
 
 Key = tuple[str, int]
@@ -46,6 +47,7 @@ class Partition:
         "key",
         "leader_epoch",
         "log",
+        "meters",
         "topic",
     )
 
@@ -60,6 +62,7 @@ class Partition:
         self.cleaning = asyncio.Lock()
         self.gone = False
         self.leader_epoch = log.epochs[-1][0] if log.epochs else 0
+        self.meters = TopicMeters()
 
     @property
     def group_flushed(self) -> bool:
@@ -119,11 +122,16 @@ class DelayedProduce(DelayedOperation):
     """Waits until every appended partition's high watermark has passed its records."""
 
     def __init__(
-        self, delay_ms: int, appended: list[Appended], done: Callable[[], None]
+        self,
+        delay_ms: int,
+        appended: list[Appended],
+        done: Callable[[], None],
+        on_expired: Callable[[list[Appended]], None],
     ) -> None:
         super().__init__(delay_ms)
         self._pending = [a for a in appended if a.error is Code.NONE]
         self._done = done
+        self._on_expired = on_expired
 
     def try_complete(self) -> bool:
         still = []
@@ -143,6 +151,9 @@ class DelayedProduce(DelayedOperation):
         for each in self._pending:
             each.fail(Code.REQUEST_TIMED_OUT, "the records are not flushed yet")
         self._done()
+
+    def on_expiration(self) -> None:
+        self._on_expired(self._pending)
 
 
 class FetchQuery:
@@ -240,6 +251,8 @@ class ReplicaManager:
         self._total_fetch = metrics.meter("TotalFetchRequestsPerSec")
         self._failed_produce = metrics.meter("FailedProduceRequestsPerSec")
         self._failed_fetch = metrics.meter("FailedFetchRequestsPerSec")
+        self._topic_metrics = TopicMetrics(metrics)
+        self._expired_produces = metrics.meter("ExpiresPerSec")
         self._expired_fetches = metrics.meter("ExpiresPerSec,fetcherType=consumer")
         metrics.gauge("PartitionCount", lambda: len(self.partitions))
         metrics.gauge("LeaderCount", lambda: len(self.partitions))
@@ -268,6 +281,7 @@ class ReplicaManager:
             self._metrics.histogram("LogFlushRateAndTimeMs"),
         )
         partition = self.partitions[key] = Partition(topic, index, log, flusher)
+        partition.meters = self._topic_metrics.of(topic.name)
         return partition
 
     async def configure(self, key: Key, topic: Topic) -> None:
@@ -289,6 +303,9 @@ class ReplicaManager:
         async with partition.cleaning:
             await partition.flusher.idle()
         self._high_watermark_moved(key)
+        self._metrics.forget(f"ExpiresPerSec,topic={key[0]},partition={key[1]}")
+        if not any(topic == key[0] for topic, _ in self.partitions):
+            self._topic_metrics.forget(key[0])
 
     async def clean(self, partition: Partition, now_ms: int) -> None:
         """Compact a partition if enough of it is worth it.
@@ -345,11 +362,17 @@ class ReplicaManager:
         except StorageError as error:
             appended.fail(Code.KAFKA_STORAGE_ERROR, str(error))
         self._total_produce.count += 1
+        partition.meters.total_produce.count += 1
         if appended.error is not Code.NONE:
-            self._failed_produce.count += 1
-            if appended.error is Code.MESSAGE_TOO_LARGE:
-                self._bytes_rejected.count += len(data or b"")
+            self._count_failed(partition, appended.error, len(data or b""))
         return appended
+
+    def _count_failed(self, partition: Partition, error: Code, size: int) -> None:
+        self._failed_produce.count += 1
+        partition.meters.failed_produce.count += 1
+        if error is Code.MESSAGE_TOO_LARGE:
+            self._bytes_rejected.count += size
+            partition.meters.bytes_rejected.count += size
 
     def _append(
         self,
@@ -397,6 +420,8 @@ class ReplicaManager:
         appended.required = batch.base_offset + batch.record_count
         self._messages_in.count += batch.record_count
         self._bytes_in.count += batch.size
+        partition.meters.messages_in.count += batch.record_count
+        partition.meters.bytes_in.count += batch.size
         if partition.group_flushed:
             partition.flusher.request()
         else:
@@ -407,8 +432,17 @@ class ReplicaManager:
     ) -> None:
         """Call ``done`` once all of ``appended`` are acknowledged or timed out."""
         keys = [a.partition.key for a in appended if a.partition is not None]
-        operation = DelayedProduce(timeout_ms, appended, done)
+        operation = DelayedProduce(timeout_ms, appended, done, self._expired)
         self._produce_purgatory.try_complete_else_watch(operation, keys)
+
+    def _expired(self, pending: list[Appended]) -> None:
+        """Acknowledgements that did not come in time (``DelayedProduceMetrics``)."""
+        self._expired_produces.count += len(pending)
+        for each in pending:
+            if each.partition is not None:
+                topic, index = each.partition.key
+                tags = f"topic={topic},partition={index}"
+                self._metrics.meter(f"ExpiresPerSec,{tags}").mark()
 
     # --- fetch ---
 
@@ -428,6 +462,11 @@ class ReplicaManager:
             left = max_bytes - total
             data = self._read(query, left, first=total == 0, committed=committed)
             total += data.size
+            if query.partition is not None:
+                meters = query.partition.meters
+                meters.total_fetch.count += 1
+                meters.bytes_out.count += data.size
+                meters.failed_fetch.count += data.error != 0
             if data.error != 0:
                 self._failed_fetch.count += 1
                 urgent = True

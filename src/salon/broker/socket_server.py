@@ -12,6 +12,7 @@ and Fetch, so that nobody makes it slow.
 import asyncio
 import logging
 from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,11 +28,13 @@ from salon.broker.metrics import Metrics
 from salon.broker.processor import Processor
 from salon.broker.protocol import versions
 from salon.broker.quotas import ConnectionQuotas
+from salon.broker.rates import Since, loop_idle
 from salon.broker.sasl import Users
 from salon.broker.tls import server_context
 
 log = logging.getLogger(__name__)
 
+_NO_BOUND = 2**63 - 1
 CONTROL_QUEUE = 20
 """Kafka's fixed size of the control plane's request queue."""
 
@@ -53,7 +56,11 @@ class Plane:
         self.pool = HandlerPool(handlers, handle, metrics, prefix=prefix, before=before)
         self.channel = RequestChannel(queue, self.pool.wake)
         self.processors: list[Processor] = []
+        self.prefix = prefix
+        self.idle = loop_idle()
+        """The idle share of the processors, which is that of the loop they share."""
         metrics.gauge(f"{prefix}RequestQueueSize", lambda: len(self.channel))
+        metrics.gauge(f"{prefix}NetworkProcessorAvgIdlePercent", self.idle)
 
 
 class SocketServer:
@@ -88,6 +95,9 @@ class SocketServer:
         )
         self.acceptors: dict[str, Acceptor] = {}
         metrics.gauge("connection-count", lambda: self.quotas.total)
+        accepted = self.quotas.accepted
+        metrics.gauge("broker-connection-accept-rate", Since(accepted.total))
+        metrics.gauge("io-wait-ratio", self.data.idle)
         try:
             for listener in config.bound_listeners:
                 self._listen(listener, control=listener.name == control_name)
@@ -96,11 +106,16 @@ class SocketServer:
             raise
 
     def _memory_pool(self) -> MemoryPool | None:
-        if self._config.queued_max_request_bytes <= 0:
+        gauge = self._metrics.gauge
+        if self._config.queued_max_request_bytes <= 0:  # MemoryPool.NONE
+            gauge("MemoryPoolAvailable", lambda: _NO_BOUND)
+            gauge("MemoryPoolUsed", lambda: 0)
+            gauge("MemoryPoolAvgDepletedPercent", lambda: 0.0)
             return None
         pool = MemoryPool(self._config.queued_max_request_bytes)
-        self._metrics.gauge("MemoryPoolAvailable", lambda: pool.available)
-        self._metrics.gauge("MemoryPoolUsed", lambda: pool.used)
+        gauge("MemoryPoolAvailable", lambda: pool.available)
+        gauge("MemoryPoolUsed", lambda: pool.used)
+        gauge("MemoryPoolAvgDepletedPercent", Since(pool.depleted.seconds))
         return pool
 
     def _listen(self, listener: Listener, *, control: bool) -> None:
@@ -119,7 +134,7 @@ class SocketServer:
         )
         first = len(self.data.processors) + len(self.control.processors)
         processors = [
-            Processor(number, endpoint, plane.channel, self._metrics)
+            Processor(number, endpoint, plane.channel, self._metrics, plane.prefix)
             for number in range(
                 first, first + (1 if control else config.num_network_threads)
             )
@@ -133,9 +148,23 @@ class SocketServer:
             receive_buffer_bytes=config.socket_receive_buffer_bytes,
         )
         self.acceptors[listener.name] = acceptor
+        self._measure(listener.name, plane, processors, acceptor)
         told = parse_advertised(config.advertised_listeners).get(listener.name)
         host, port = told or (acceptor.host, acceptor.port)
         endpoint.told = (host, port or acceptor.port)
+
+    def _measure(
+        self, name: str, plane: Plane, processors: list[Processor], acceptor: Acceptor
+    ) -> None:
+        gauge, accepted = self._metrics.gauge, self.quotas.accepted
+        gauge(
+            f"AcceptorBlockedPercent,listener={name}", Since(acceptor.blocked.seconds)
+        )
+        gauge(f"connection-accept-rate,listener={name}", Since(lambda: accepted[name]))
+        for each in processors:
+            tags = f"listener={name},networkProcessor={each.number}"
+            gauge(f"IdlePercent,networkProcessor={each.number}", plane.idle)
+            gauge(f"connection-count,{tags}", partial(len, each.connections))
 
     def _credentials(self) -> Credentials:
         if self._users is None:

@@ -18,25 +18,37 @@ def pipeline(
     """Every stage with what waits there and how much it may be.
 
     Returns:
-        JSON-ready: ``listeners``, ``planes``, ``purgatories``, ``requests`` (count and
-        milliseconds by name), ``totals``, ``offline`` partitions with the reason.
+        JSON-ready: ``listeners``, ``planes``, ``memory`` of requests, ``purgatories``,
+        ``requests`` (count and milliseconds by name), ``topics`` (counts by name),
+        ``totals``, ``offline`` partitions with the reason. Shares are 0 to 1.
     """
+    counts = dict(metrics.counts())
+    gauges = dict(metrics.gauges())
     planes = {"data": _plane(network.data)}
     if network.control_acceptor is not None:
         planes["control"] = _plane(network.control)
     return {
         "listeners": {
-            name: {"address": f"{each.host}:{each.port}"}
+            name: {
+                "address": f"{each.host}:{each.port}",
+                "accepted": network.quotas.accepted[name],
+                "blocked": gauges[f"AcceptorBlockedPercent,listener={name}"],
+            }
             for name, each in network.acceptors.items()
         },
         "connections": network.quotas.total,
         "planes": planes,
+        "memory": {
+            "used": gauges["MemoryPoolUsed"],
+            "available": gauges["MemoryPoolAvailable"],
+        },
         "purgatories": {
             name: {"delayed": each.delayed, "watched": each.size}
             for name, each in purgatories.items()
         },
         "requests": metrics.request_times(),
-        "totals": dict(metrics.counts()),
+        "topics": _topics(counts),
+        "totals": counts,
         "partitions": len(replicas.partitions),
         "offline": {
             f"{topic}-{index}": each.log.failure
@@ -44,6 +56,16 @@ def pipeline(
             if each.log.failure is not None
         },
     }
+
+
+def _topics(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:
+    """The counters of every topic that has some, by topic and Kafka's name."""
+    topics: dict[str, dict[str, int]] = {}
+    for name, count in counts.items():
+        bare, _, topic = name.partition(",topic=")
+        if topic and bare != "ExpiresPerSec":
+            topics.setdefault(topic, {})[bare] = count
+    return topics
 
 
 def _plane(plane: Plane) -> dict[str, Any]:
@@ -58,6 +80,7 @@ def _plane(plane: Plane) -> dict[str, Any]:
             }
             for each in plane.processors
         ],
+        "idle": plane.idle(),
         "queue": {"size": len(plane.channel), "capacity": plane.channel.capacity},
         "handlers": {"busy": plane.pool.busy, "size": plane.pool.size},
     }

@@ -23,6 +23,8 @@ from salon.broker.server import STATUS_ADDRESS
 
 _EVERY_S = 0.5
 _BAR = 24
+_MOST_TOPICS = 8
+"""Rows of the topics' table: the busiest of this moment."""
 
 
 def show(data: Path, *, once: bool) -> int:
@@ -65,13 +67,35 @@ def ask(address: str) -> dict[str, Any]:
 def draw(now: dict[str, Any], before: dict[str, Any], seconds: float) -> Group:
     """One picture; rates are the difference to ``before``."""
     parts: list[RenderableType] = []
+    if now.get("listeners"):
+        parts.append(_listeners(now, before, seconds))
     for name, plane in now["planes"].items():
         parts.append(Panel(_plane(plane), title=f"{name} plane", title_align="left"))
     parts.append(_purgatories(now))
     parts.append(_requests(now, before, seconds))
+    if now.get("topics"):
+        parts.append(_topics(now, before, seconds))
     for partition, reason in now["offline"].items():
         parts.append(Text(f"{partition}: {reason}", style="bold red"))
     return Group(*parts)
+
+
+def _listeners(
+    now: dict[str, Any], before: dict[str, Any], seconds: float
+) -> RenderableType:
+    table = Table.grid(padding=(0, 2))
+    for name, each in now["listeners"].items():
+        earlier = before["listeners"].get(name, {"accepted": 0})["accepted"]
+        table.add_row(
+            f"{name} {each['address']}",
+            f"{(each['accepted'] - earlier) / seconds:,.0f} connections a second",
+            f"acceptor blocked {each['blocked']:.0%}",
+        )
+    memory = now["memory"]
+    if memory["available"] < 2**62:
+        held = memory["used"], memory["used"] + memory["available"]
+        table.add_row("memory of requests", "", bar(*map(int, held)))
+    return Panel(table, title="acceptors", title_align="left")
 
 
 def bar(size: int, capacity: int) -> Text:
@@ -99,6 +123,7 @@ def _plane(plane: dict[str, Any]) -> Table:
     table.add_row("↓ request queue", "", bar(**plane["queue"]))
     handlers = plane["handlers"]
     table.add_row("↓ handlers", "", bar(handlers["busy"], handlers["size"]))
+    table.add_row("loop idle", "", Text(f"{plane['idle']:.0%}"))
     return table
 
 
@@ -125,5 +150,34 @@ def _requests(now: dict[str, Any], before: dict[str, Any], seconds: float) -> Ta
             f"{each['errors']:,}",
             f"{each['p50_ms']:.2f}",
             f"{each['p99_ms']:.2f}",
+        )
+    return table
+
+
+def _topics(now: dict[str, Any], before: dict[str, Any], seconds: float) -> Table:
+    """The topics with the most bytes since ``before``, in and out."""
+    table = Table(
+        *("topic", "records in/s", "KB in/s", "KB out/s", "failed"),
+        title=f"busiest of {len(now['topics'])} topics",
+        title_justify="left",
+    )
+    rows = []
+    for topic, counts in now["topics"].items():
+        earlier = before["topics"].get(topic, {})
+        rate = {k: (v - earlier.get(k, 0)) / seconds for k, v in counts.items()}
+        rows.append((rate["BytesInPerSec"] + rate["BytesOutPerSec"], topic, rate))
+    for _, topic, rate in sorted(rows, reverse=True, key=lambda row: row[:2])[
+        :_MOST_TOPICS
+    ]:
+        counts = now["topics"][topic]
+        failed = (
+            counts["FailedProduceRequestsPerSec"] + counts["FailedFetchRequestsPerSec"]
+        )
+        table.add_row(
+            topic,
+            f"{rate['MessagesInPerSec']:,.0f}",
+            f"{rate['BytesInPerSec'] / 1000:,.1f}",
+            f"{rate['BytesOutPerSec'] / 1000:,.1f}",
+            f"{failed:,}",
         )
     return table
