@@ -26,8 +26,10 @@ import json
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 from salon.client.errors import ClientError, Disconnected, Refused
+from salon.client.sockjs import POLLING, STREAMING, SockJsWire
 from salon.client.subscription import Message, Subscription
 from salon.client.wire import Wire, open_wire
 from salon.stomp.codec import Decoder, Limits, encode
@@ -39,6 +41,8 @@ FIRST_PAUSE = 0.2
 LONGEST_PAUSE = 10.0
 POLICY = 1008
 
+TRANSPORTS = ("websocket", STREAMING, POLLING)
+
 FINAL = frozenset({"unauthorised", "unsupported_version"})
 """Codes of ERROR with which it does not come back. Others may pass: a guest's name
 is taken as long as the server has not noticed that the old connection is gone."""
@@ -48,7 +52,8 @@ class Client:
     """One user of one server.
 
     Args:
-        url: ``ws://host:port/ws``, ``wss://…`` or ``tcp://host:port``.
+        url: ``ws://host:port/ws``, ``wss://…``, ``http(s)://host/ws`` (a SockJS service)
+            or ``tcp://host:port``.
         login: a guest's name, or nothing where a token or cookie says who it is.
         passcode: a session token.
         connect_headers: more headers of CONNECT.
@@ -56,9 +61,14 @@ class Client:
         reconnect: whether to come back after a lost connection.
         timeout: seconds for connecting, and for a RECEIPT.
         heart_beat: milliseconds between signs of life, both ways; 0: none.
+        transports: tried in this order, the first for half of ``timeout``, until one
+            carries CONNECT and CONNECTED: networks that let no WebSocket through, or
+            no stream, still let requests through. What worked is tried first when it
+            comes back.
 
     Attributes:
         user: who the server says one is.
+        transport: what it is connected by: one of ``transports``, or ``tcp``.
         connections: how often it connected.
     """
 
@@ -73,8 +83,15 @@ class Client:
         reconnect: bool = True,
         timeout: float = 10.0,
         heart_beat: int = HEART_BEAT_MS,
+        transports: Sequence[str] = TRANSPORTS,
     ) -> None:
+        unknown = set(transports) - set(TRANSPORTS)
+        if unknown or not transports:
+            raise ValueError(f"transports are of {TRANSPORTS}, not {transports!r}")
         self._url = url
+        self._transports = (
+            ["tcp"] if urlsplit(url).scheme == "tcp" else list(transports)
+        )
         self._headers = headers
         self._reconnect = reconnect
         self._timeout = timeout
@@ -89,6 +106,7 @@ class Client:
             ),
         )
         self.user: str | None = None
+        self.transport: str | None = None
         self.connections = 0
         self._numbers = itertools.count(1)
         self._subscriptions: dict[str, Subscription] = {}
@@ -141,26 +159,78 @@ class Client:
             subscription.end(Disconnected(1000, "closed"))
 
     async def _open(self) -> None:
-        loop = asyncio.get_running_loop()
         self._forgive()
-        self._lost = lost = loop.create_future()
-        self._connected = connected = loop.create_future()
-        self._decoder = Decoder(Limits(body=1 << 24, head=1 << 16), SERVER_COMMANDS)
-        async with asyncio.timeout(self._timeout):
-            self._wire = await open_wire(
-                self._url, self._on_data, self._on_close, headers=self._headers
-            )
-            self._wire.send(encode(self._connect, None))
-            await asyncio.wait({lost, connected}, return_when=asyncio.FIRST_COMPLETED)
-        if not connected.done():
-            raise self._failed or lost.result()
-        frame = connected.result()
+        frame = await self._greeted()
         self.user = frame.get("user-name")
         self.connections += 1
         self._ready.set()
         self._start_heart_beats(frame)
         for subscription in list(self._subscriptions.values()):
             await self._subscribe(subscription)
+
+    async def _greeted(self) -> Frame:
+        """CONNECTED, by the first transport that carries it.
+
+        Raises:
+            Refused: theirs; the server does not let us in, however we come.
+            Disconnected: by none of them; says why by each.
+        """
+        errors = []
+        share, order = self._timeout, list(self._transports)
+        for transport in order:
+            share /= 1 if transport is order[-1] else 2
+            try:
+                async with asyncio.timeout(share):
+                    frame = await self._greet(transport)
+            except TimeoutError:
+                errors.append(Disconnected(1006, f"{transport}: no answer"))
+            except Disconnected as error:
+                errors.append(error)
+                nobody = isinstance(error.__cause__, ConnectionRefusedError)
+                if nobody or error.code == POLICY:
+                    break
+            else:
+                self.transport = transport
+                self._transports.remove(transport)
+                self._transports.insert(0, transport)
+                return frame
+            self._drop_wire()
+        if len(errors) == 1:
+            raise errors[0]
+        raise Disconnected(1006, "; ".join(map(str, errors)))
+
+    async def _greet(self, transport: str) -> Frame:
+        """Open a wire, CONNECT, and wait for what comes of it."""
+        loop = asyncio.get_running_loop()
+        self._connected = connected = loop.create_future()
+        self._lost = lost = loop.create_future()
+        self._decoder = Decoder(Limits(body=1 << 24, head=1 << 16), SERVER_COMMANDS)
+
+        def on_close(why: Disconnected) -> None:
+            if self._lost is lost:  # and not one that was given up
+                self._on_close(why)
+
+        if transport in (STREAMING, POLLING):
+            base = f"http{self._url.removeprefix('ws').removeprefix('http')}"
+            self._wire = await SockJsWire.open(
+                base, transport, self._on_data, on_close, self._headers
+            )
+        else:
+            self._wire = await open_wire(
+                self._url, self._on_data, on_close, headers=self._headers
+            )
+        self._wire.send(encode(self._connect, None))
+        await asyncio.wait({lost, connected}, return_when=asyncio.FIRST_COMPLETED)
+        if not connected.done():
+            raise self._failed or lost.result()
+        frame: Frame = connected.result()
+        return frame
+
+    def _drop_wire(self) -> None:
+        self._lost = None
+        wire, self._wire = self._wire, None
+        if wire is not None:
+            wire.close()
 
     async def _keep(self) -> None:
         """Hold the connection, as long as it makes sense."""
@@ -176,8 +246,7 @@ class Client:
                 try:
                     await self._open()
                 except (ClientError, TimeoutError) as error:
-                    if self._wire is not None:
-                        self._wire.close()
+                    self._drop_wire()
                     if isinstance(error, Refused) and error.code in FINAL:
                         self._give_up(error)
                         return

@@ -33,10 +33,11 @@ async def open_wire(
     *,
     headers: Sequence[tuple[str, str]] = (),
 ) -> Wire:
-    """Connect to ``ws://``, ``wss://`` or ``tcp://host:port``.
+    """Connect by WebSocket, or to ``tcp://host:port``.
 
     Args:
-        url: where the server is.
+        url: where the server is; for WebSocket also ``http://host/ws``, the address of
+            a SockJS service: its raw WebSocket is at ``http://host/ws/websocket``.
         on_data: called with bytes, cut anywhere.
         on_close: called once, when the connection is gone.
         headers: of the WebSocket handshake (``Cookie``, ``Origin``, ``Authorization``).
@@ -55,8 +56,10 @@ async def open_wire(
                 parts.port or 61613,  # what STOMP brokers listen on by habit
             )
             return stream
-        if parts.scheme not in ("ws", "wss"):
-            raise ValueError(f"{url!r} is neither ws://, wss:// nor tcp://")
+        if parts.scheme in ("http", "https"):
+            url = f"ws{url.removeprefix('http').rstrip('/')}/websocket"
+        elif parts.scheme not in ("ws", "wss"):
+            raise ValueError(f"{url!r} is neither ws://, wss://, http:// nor tcp://")
         _, listener = await picows.ws_connect(
             lambda: _Socket(on_data, on_close),
             url,
