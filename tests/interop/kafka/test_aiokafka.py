@@ -31,7 +31,7 @@ async def reader(broker: Process, topic: str, **how: object) -> AIOKafkaConsumer
     return consumer
 
 
-@pytest.mark.parametrize("codec", [None, "gzip"])
+@pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
 async def test_an_idempotent_producer_and_a_group(broker: Process, codec: str | None):
     topic = f"aio-{codec}"
     await make(broker, topic, 3)

@@ -33,18 +33,34 @@ def test_the_java_client_produces_consumes_and_administers(broker: Process):
         "--partitions", "2", "--config", "retention.ms=100000",
     )  # fmt: skip
     described = java(f"{tools}.TopicCommand", *server, "--describe", "--topic", "java")
-    java(
-        f"{tools}.ConsoleProducer", *server, "--topic", "java",
-        "--compression-codec", "zstd", give="one\ntwo\n",
-    )  # fmt: skip
-    read = java(
-        f"{tools}.consumer.ConsoleConsumer", *server, "--topic", "java",
-        "--from-beginning", "--max-messages", "2", "--group", "java-readers",
-        "--timeout-ms", "30000",
-    )  # fmt: skip
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd"):
+        java(
+            f"{tools}.ConsoleProducer", *server, "--topic", "java",
+            "--compression-codec", codec, give=f"{codec} one\n{codec} two\n",
+        )  # fmt: skip
+    first, rest = (
+        java(
+            f"{tools}.consumer.ConsoleConsumer",
+            *server,
+            "--topic",
+            "java",
+            "--from-beginning",
+            "--max-messages",
+            count,
+            "--group",
+            "java-readers",
+            "--timeout-ms",
+            "30000",
+        )
+        for count in ("4", "6")
+    )
 
     assert "PartitionCount: 2" in described
-    assert sorted(read.split()) == ["one", "two"]
+    read = first.splitlines() + rest.splitlines()
+    assert len(read) == len(set(read)) == 10
+    assert {line.split()[0] for line in read} == {
+        *("none", "gzip", "snappy", "lz4", "zstd")
+    }
 
 
 def test_a_folder_of_ours_is_read_by_apaches_dump(tmp_path: Path):

@@ -15,7 +15,7 @@ with warnings.catch_warnings():  # its import uses importlib.resources.read_text
 pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
 
 
-@pytest.mark.parametrize("codec", [None, "gzip"])
+@pytest.mark.parametrize("codec", [None, "gzip", "snappy", "lz4", "zstd"])
 def test_it_reads_what_it_wrote(broker: Process, codec: str | None):
     topic = f"python-{codec}"
     producer = KafkaProducer(

@@ -9,6 +9,7 @@ import pytest
 from tests import engines
 from tests.broker.process import Process
 
+CODECS = {"gzip": 1, "snappy": 2, "lz4": 3, "zstd": 4}
 HERE = Path(__file__).parent / "node"
 
 
@@ -33,8 +34,21 @@ def talk(
     return found
 
 
-@pytest.mark.parametrize("codec", ["none", "gzip"])
-@pytest.mark.parametrize("client", ["kafkajs", "platformatic"])
+def compression(broker: Process, topic: str) -> int:
+    """The codec of a topic's first batch on disk, as its attributes say."""
+    log = broker.folder / f"{topic}-0" / "00000000000000000000.log"
+    return log.read_bytes()[22] & 7
+
+
+TALKS = [
+    (client, codec)
+    for client in ("kafkajs", "platformatic")
+    for codec in ("none", "gzip", "snappy", "lz4", "zstd")
+    if (client, codec) != ("platformatic", "zstd")  # that is Node's own, from 22 on
+]
+
+
+@pytest.mark.parametrize(("client", "codec"), TALKS)
 def test_it_reads_what_it_wrote_and_goes_on_where_it_was(
     broker: Process, client: str, codec: str
 ):
@@ -43,10 +57,4 @@ def test_it_reads_what_it_wrote_and_goes_on_where_it_was(
     rest = talk(client, broker, topic, codec, 0, 12)
 
     assert first + rest == [str(i) for i in range(20)]
-
-
-@pytest.mark.parametrize("codec", ["snappy", "lz4"])  # zstd comes with Node 22
-def test_platformatic_has_other_codecs(broker: Process, codec: str):
-    found = talk("platformatic", broker, f"platformatic-{codec}", codec, 20, 20)
-
-    assert found == [str(i) for i in range(20)]
+    assert compression(broker, topic) == {"none": 0, **CODECS}[codec]

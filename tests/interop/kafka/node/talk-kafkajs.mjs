@@ -1,7 +1,9 @@
 // kafkajs: writes `count` records, reads `count` in a group and commits, prints them.
-import { CompressionTypes, Kafka, logLevel } from 'kafkajs'
+import { Kafka, logLevel } from 'kafkajs'
+import { register, types } from './codecs.mjs'
 
 const [address, topic, group, codec, write, read] = process.argv.slice(2)
+await register()
 const kafka = new Kafka({ brokers: [address], logLevel: logLevel.ERROR })
 
 const producer = kafka.producer({ idempotent: true })
@@ -11,7 +13,7 @@ if (messages.length) {
   await producer.send({
     topic,
     acks: -1,
-    compression: codec === 'gzip' ? CompressionTypes.GZIP : CompressionTypes.None,
+    compression: types[codec],
     messages
   })
 }
