@@ -13,6 +13,9 @@ from salon.messaging.mapping import message_mapping, send_to, subscribe_mapping
 from salon.messaging.message import ReceiptHeaders
 from salon.stomp.frames import Version
 from tests.messaging.world import ByLogin, World
+from tests.wire import network  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.usefixtures("network")
 
 GRANTS = (
     may_send("/app/**", "user"),

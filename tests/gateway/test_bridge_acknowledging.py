@@ -18,6 +18,9 @@ from salon.messaging.retention import Retention, retain
 from salon.messaging.template import MessagingTemplate
 from tests.gateway.test_bridge import client, settle, subscribe
 from tests.messaging.world import World
+from tests.wire import network  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.usefixtures("network")
 
 GRANTS = (
     may_send("/app/**", "user"),

@@ -35,6 +35,9 @@ from salon.stomp.session import (
     State,
     negotiate,
 )
+from tests.wire import network  # noqa: F401 - a fixture
+
+pytestmark = pytest.mark.usefixtures("network")
 
 
 def events(session, data):
