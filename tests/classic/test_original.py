@@ -52,6 +52,21 @@ class TestIdentity:
 
 
 class TestMessages:
+    async def test_what_is_no_message_is_dropped_and_the_connection_stays(self):
+        async with place(kind=OriginalServer) as app, as_user(app, "Ann") as ann:
+            public = await ann.subscribe("/topic/public")
+            for nonsense in (
+                {"type": "SHOUT"},
+                {"type": "CHAT", "content": 5},
+                "no JSON",
+            ):
+                await ann.send("/app/chat.sendMessage", nonsense)
+            long = {"type": "CHAT", "content": "x" * 20_000, "sender": "Ann"}
+            await ann.send("/app/chat.sendMessage", long)
+
+            assert (await anext(public)).json() == long
+            assert ann.connections == 1
+
     async def test_a_body_without_a_sender_gets_the_name_of_connect(self):
         async with place(kind=OriginalServer) as app, as_user(app, "Ann") as ann:
             public = await ann.subscribe("/topic/public")

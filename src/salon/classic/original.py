@@ -7,15 +7,20 @@ Three things differ from ``controllers.py``, and each is a hole that the origina
   ``/user/chat/{name}``, which everybody may subscribe to;
 * LEAVE goes to the public room, wherever somebody was.
 
+What it did with a message that is none (an unknown ``type``, no JSON) is kept as well: a
+line in the log, and nothing for the client. And ``content`` is as long as a frame may
+be, 64 KiB, which is Spring's limit, too.
+
 So it is never on unless somebody asks for it, and never beside the messenger. What
 the original also let clients do, SEND straight to a topic, its pages never did: that
 stays refused.
 """
 
 import msgspec
+import structlog
 
 from salon.classic.controllers import PUBLIC
-from salon.classic.messages import ChatMessage, MessageType
+from salon.classic.messages import MessageType
 from salon.errors import Refusal
 from salon.ids import token
 from salon.messaging.channel import Handshake
@@ -23,14 +28,18 @@ from salon.messaging.dispatch import encode_payload
 from salon.messaging.events import SessionEvents
 from salon.messaging.grants import may_send, may_subscribe
 from salon.messaging.mapping import (
+    message_exception_handler,
     message_mapping,
     send_to,
     send_to_user,
     transactional,
 )
+from salon.messaging.message import Message
 from salon.messaging.principal import Credentials, Principal
 from salon.messaging.sessions import Session
 from salon.messaging.template import MessagingTemplate
+
+log = structlog.get_logger("salon.classic")
 
 USERNAME = "username"
 """The session attribute whose owner's LEAVE is told."""
@@ -79,46 +88,60 @@ class FromHeaders:
         return Principal(id_, name, frozenset({"guest"}), f"header:{id_}")
 
 
+class OriginalMessage(msgspec.Struct, frozen=True):
+    """``ChatMessage`` without a limit of its own."""
+
+    type: MessageType
+    content: str | None = None
+    sender: str | None = None
+
+
 class OriginalController:
     """All of S0's handlers."""
+
+    @message_exception_handler(Refusal)
+    def not_understood(self, error: Refusal, message: Message) -> None:
+        log.warning("classic.dropped", path=message.path, why=error.message)
 
     @message_mapping("/chat.sendMessage")
     @send_to(PUBLIC)
     @transactional
-    def send_message(self, payload: ChatMessage) -> ChatMessage:
+    def send_message(self, payload: OriginalMessage) -> OriginalMessage:
         return payload
 
     @message_mapping("/chat.addUser")
     @send_to(PUBLIC)
-    def add_user(self, payload: ChatMessage, session: Session) -> ChatMessage:
+    def add_user(self, payload: OriginalMessage, session: Session) -> OriginalMessage:
         return _known_by(session, payload)
 
     @message_mapping("/chat/{roomId}")
     @send_to("/topic/chat/{roomId}")
     @transactional
-    def send_to_room(self, payload: ChatMessage) -> ChatMessage:
+    def send_to_room(self, payload: OriginalMessage) -> OriginalMessage:
         return payload
 
     @message_mapping("/chat.addUserToRoom/{roomId}")
     @send_to("/topic/chat/{roomId}")
-    def add_user_to_room(self, payload: ChatMessage, session: Session) -> ChatMessage:
+    def add_user_to_room(
+        self, payload: OriginalMessage, session: Session
+    ) -> OriginalMessage:
         return _known_by(session, payload)
 
     @message_mapping("/chatToUser/{userId}")
     @send_to("/topic/chatToUser/{userId}")
     @transactional
-    def chat_to_user(self, payload: ChatMessage) -> ChatMessage:
+    def chat_to_user(self, payload: OriginalMessage) -> OriginalMessage:
         return payload
 
     @message_mapping("/chat.helloUser/{userId}")
     @send_to("/user/chat/{userId}")
-    def hello_user(self, payload: ChatMessage, session: Session) -> ChatMessage:
+    def hello_user(self, payload: OriginalMessage, session: Session) -> OriginalMessage:
         return _known_by(session, payload)
 
     @message_mapping("/chat/private")
     @send_to_user("/topic/chat/private")
     @transactional
-    def private_chat(self, payload: ChatMessage) -> ChatMessage:
+    def private_chat(self, payload: OriginalMessage) -> OriginalMessage:
         return payload
 
 
@@ -143,19 +166,19 @@ class Original:
         self, kind: MessageType, content: str | None, sender: str | None
     ) -> int:
         """``GET /testSendMessage``; anybody may speak in anybody's name."""
-        return self._publish(ChatMessage(kind, content, sender))
+        return self._publish(OriginalMessage(kind, content, sender))
 
     def _disconnected(self, session: Session) -> None:
         name = session.attributes.get(USERNAME)
         if name is not None:
-            self._publish(ChatMessage(MessageType.LEAVE, None, name))
+            self._publish(OriginalMessage(MessageType.LEAVE, None, name))
 
-    def _publish(self, message: ChatMessage) -> int:
+    def _publish(self, message: OriginalMessage) -> int:
         body, headers = encode_payload(message)
         return self._template.send(PUBLIC, body, headers=headers)
 
 
-def _known_by(session: Session, message: ChatMessage) -> ChatMessage:
+def _known_by(session: Session, message: OriginalMessage) -> OriginalMessage:
     """Note the name under which this session leaves; without one, its principal's."""
     if not message.sender:
         message = msgspec.structs.replace(message, sender=session.principal.name)

@@ -1,0 +1,5 @@
+chatPage({
+  listens: (typed) => [`/topic/chat/${typed("room")}`],
+  hello: (typed) => `/app/chat.addUserToRoom/${typed("room")}`,
+  says: (typed) => `/app/chat/${typed("room")}`,
+});

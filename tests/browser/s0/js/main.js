@@ -1,0 +1,5 @@
+chatPage({
+  listens: () => ["/topic/public"],
+  hello: () => "/app/chat.addUser",
+  says: () => "/app/chat.sendMessage",
+});
