@@ -26,6 +26,7 @@ NONE = "none"
 FLUSH_POLICIES = (GROUP, NONE)
 CLEANUP_POLICIES = ("delete", "compact", "compact,delete", "delete,compact")
 MECHANISMS = ("PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512")
+_FOR_EVER_MS = 2**63 - 1
 _NO_LIMIT = 2_147_483_647
 _PER_LISTENER = ("max.connections", "max.connection.creation.rate")
 
@@ -69,6 +70,15 @@ class TopicConfig:
         "how long a compacted topic keeps tombstones",
         low=0,
     )
+    min_compaction_lag_ms: int = setting(
+        "min.compaction.lag.ms", 0, "age that a record has before compaction", low=0
+    )
+    max_compaction_lag_ms: int = setting(
+        "max.compaction.lag.ms",
+        _FOR_EVER_MS,
+        "age at which a record is compacted, however small the dirty share is",
+        low=1,
+    )
     flush_policy: str = setting(
         "flush.policy",
         GROUP,
@@ -88,6 +98,11 @@ class TopicConfig:
             raise SettingError(
                 f"min.cleanable.dirty.ratio is {self.min_cleanable_dirty_ratio!r}; "
                 "it takes a number from 0 to 1"
+            )
+        if self.min_compaction_lag_ms > self.max_compaction_lag_ms:
+            raise SettingError(
+                f"min.compaction.lag.ms is {self.min_compaction_lag_ms}, above "
+                f"max.compaction.lag.ms, which is {self.max_compaction_lag_ms}"
             )
 
     @classmethod
@@ -281,6 +296,29 @@ class BrokerConfig:
         "default of flush.policy: group or none",
         choices=FLUSH_POLICIES,
     )
+    log_cleaner_min_cleanable_ratio: str = setting(
+        "log.cleaner.min.cleanable.ratio",
+        "0.5",
+        "default of min.cleanable.dirty.ratio",
+    )
+    log_cleaner_delete_retention_ms: int = setting(
+        "log.cleaner.delete.retention.ms",
+        86_400_000,
+        "default of delete.retention.ms",
+        low=0,
+    )
+    log_cleaner_min_compaction_lag_ms: int = setting(
+        "log.cleaner.min.compaction.lag.ms",
+        0,
+        "default of min.compaction.lag.ms",
+        low=0,
+    )
+    log_cleaner_max_compaction_lag_ms: int = setting(
+        "log.cleaner.max.compaction.lag.ms",
+        _FOR_EVER_MS,
+        "default of max.compaction.lag.ms",
+        low=1,
+    )
     message_max_bytes: int = setting(
         "message.max.bytes", 1_048_588, "default of max.message.bytes", low=0
     )
@@ -381,6 +419,7 @@ class BrokerConfig:
         self._check_sasl()
         self._check_metrics()
         self.quota_limits  # noqa: B018 - raises where an override is wrong
+        self.topic_defaults  # noqa: B018 - raises where they contradict each other
 
     def _check_listeners(self) -> None:
         listeners = self.bound_listeners
@@ -496,6 +535,10 @@ class BrokerConfig:
             max_message_bytes=self.message_max_bytes,
             retention_ms=self.log_retention_ms,
             retention_bytes=self.log_retention_bytes,
+            min_cleanable_dirty_ratio=self.log_cleaner_min_cleanable_ratio,
+            delete_retention_ms=self.log_cleaner_delete_retention_ms,
+            min_compaction_lag_ms=self.log_cleaner_min_compaction_lag_ms,
+            max_compaction_lag_ms=self.log_cleaner_max_compaction_lag_ms,
             flush_policy=self.log_flush_policy,
             min_insync_replicas=self.min_insync_replicas,
         )

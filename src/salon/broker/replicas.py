@@ -314,7 +314,7 @@ class ReplicaManager:
         are read must not be closed.
         """
         log = partition.log
-        if log.failure is None and cleaner.worth_it(log):
+        if log.failure is None and cleaner.worth_it(log, now_ms):
             await asyncio.shield(self._loop.create_task(self._clean(partition, now_ms)))
 
     async def _clean(self, partition: Partition, now_ms: int) -> None:
@@ -322,8 +322,11 @@ class ReplicaManager:
         async with partition.cleaning:
             log.cleaning = True
             try:
+                closed = cleaner.cleanable(log, now_ms)
+                if not closed:
+                    return
                 cleaned = await self._loop.run_in_executor(
-                    self._executor, cleaner.clean, log, log.closed_segments(), now_ms
+                    self._executor, cleaner.clean, log, closed, now_ms
                 )
                 if not partition.gone:
                     cleaner.put_in_place(log, cleaned)

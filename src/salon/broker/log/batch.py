@@ -9,7 +9,6 @@ Records are decoded only where the broker reads its own (``__consumer_offsets``)
 looks for a timestamp.
 """
 
-import gzip
 import struct
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -17,6 +16,7 @@ from typing import NamedTuple
 from crc32c import crc32c
 
 from salon.broker.errors import ApiError, Code
+from salon.broker.log import codecs
 
 HEADER = struct.Struct(">qiibIhiqqqhii")
 HEADER_SIZE = HEADER.size  # 61
@@ -27,8 +27,7 @@ _EPOCH = struct.Struct(">i")
 
 NO_PRODUCER = -1
 _COMPRESSION = 0x07
-_GZIP = 1
-_ZSTD = 4
+_ZSTD = codecs.ZSTD
 TRANSACTIONAL = 0x10
 CONTROL = 0x20
 
@@ -65,8 +64,8 @@ class Batch(NamedTuple):
 
     @property
     def decodable(self) -> bool:
-        """Whether the broker can read the records: plain or gzip."""
-        return self.compression in (0, _GZIP)
+        """Whether the broker knows the codec of the records."""
+        return codecs.known(self.compression)
 
     @property
     def is_transactional(self) -> bool:
@@ -199,56 +198,56 @@ def raw_records(buffer: memoryview, batch: Batch) -> Iterator[RawRecord]:
     """The records of one whole batch, undecoded but for their keys.
 
     Raises:
-        ValueError: the codec is one that only clients know.
+        ValueError: the codec is not known here, or a client wrote something else into
+            its batch than records.
     """
-    body = _body(buffer, batch)
+    body = codecs.decompress(batch.compression, buffer[HEADER_SIZE : batch.size])
     position = 0
-    for _ in range(batch.record_count):
-        start = position
-        size, position = _read_varint(body, position)
-        stop = position + size
-        _, position = _read_varint(body, position + 1)  # attributes, timestamp
-        offset_delta, position = _read_varint(body, position)
-        key, position = _read_bytes(body, position)
-        value_size, _ = _read_varint(body, position)
-        data = bytes(body[start:stop])
-        yield RawRecord(batch.base_offset + offset_delta, key, value_size < 0, data)
-        position = stop
-
-
-def _body(buffer: memoryview, batch: Batch) -> memoryview:
-    body = buffer[HEADER_SIZE : batch.size]
-    if batch.compression == _GZIP:
-        return memoryview(gzip.decompress(body))
-    if batch.compression:
-        raise ValueError(f"compression type {batch.compression} is not decoded here")
-    return body
+    try:
+        for _ in range(batch.record_count):
+            start = position
+            size, position = _read_varint(body, position)
+            stop = position + size
+            if size < 1 or stop > len(body):
+                raise ValueError(f"a record of {size} bytes")
+            _, position = _read_varint(body, position + 1)  # attributes, timestamp
+            offset_delta, position = _read_varint(body, position)
+            key, position = _read_bytes(body, position)
+            value_size, _ = _read_varint(body, position)
+            data = bytes(body[start:stop])
+            yield RawRecord(batch.base_offset + offset_delta, key, value_size < 0, data)
+            position = stop
+    except IndexError:
+        raise ValueError("the records end early") from None
 
 
 def records(buffer: memoryview, batch: Batch) -> Iterator[Record]:
-    """The records of one whole batch, uncompressed or gzip.
+    """The records of one whole batch.
 
     Raises:
-        ValueError: the codec is one that only clients know.
+        ValueError: as ``raw_records``.
     """
-    body = _body(buffer, batch)
+    body = codecs.decompress(batch.compression, buffer[HEADER_SIZE : batch.size])
     position = 0
-    for _ in range(batch.record_count):
-        _, position = _read_varint(body, position)
-        position += 1  # attributes
-        timestamp_delta, position = _read_varint(body, position)
-        offset_delta, position = _read_varint(body, position)
-        key, position = _read_bytes(body, position)
-        value, position = _read_bytes(body, position)
-        headers, position = _read_varint(body, position)
-        for _ in range(2 * headers):
-            _, position = _read_bytes(body, position)
-        yield Record(
-            batch.base_offset + offset_delta,
-            batch.base_timestamp + timestamp_delta,
-            key,
-            value,
-        )
+    try:
+        for _ in range(batch.record_count):
+            _, position = _read_varint(body, position)
+            position += 1  # attributes
+            timestamp_delta, position = _read_varint(body, position)
+            offset_delta, position = _read_varint(body, position)
+            key, position = _read_bytes(body, position)
+            value, position = _read_bytes(body, position)
+            headers, position = _read_varint(body, position)
+            for _ in range(2 * headers):
+                _, position = _read_bytes(body, position)
+            yield Record(
+                batch.base_offset + offset_delta,
+                batch.base_timestamp + timestamp_delta,
+                key,
+                value,
+            )
+    except IndexError:
+        raise ValueError("the records end early") from None
 
 
 def _varint(value: int) -> bytes:

@@ -38,6 +38,9 @@ class OffsetIndex:
             self._offsets.append(offset)
             self._positions.append(position)
 
+    def __len__(self) -> int:
+        return len(self._offsets)
+
     def append(self, offset: int, position: int) -> None:
         """A batch whose last offset is ``offset`` lies at ``position``."""
         entry = _OFFSET_ENTRY.pack(offset - self._base, position)

@@ -24,7 +24,7 @@ from salon.broker.log.batch import Batch, Record
 from salon.broker.log.file_region import FileRegion
 from salon.broker.log.producers import Producers
 from salon.broker.log.recovery import recover
-from salon.broker.log.segment import Segment, file_name
+from salon.broker.log.segment import Segment, file_name, finish_swaps
 from salon.broker.log.tail_cache import TailCache
 from salon.broker.log.transactions import Aborted, AbortedIndex
 
@@ -127,6 +127,7 @@ class PartitionLog:
             folder / FLUSHED_OFFSET, os.O_RDWR | os.O_CREAT, 0o644
         )
         self._unsynced_folder = False
+        finish_swaps(folder)
         self.epochs = checkpoints.read_epochs(folder / checkpoints.LEADER_EPOCHS)
         self.segments = self._open_segments()
         if not self.epochs:
@@ -325,9 +326,12 @@ class PartitionLog:
             self._unstable = self._locate(first)
         return self._unstable
 
-    def positions_changed(self) -> None:
-        """Compaction moved batches about."""
-        self._unstable = LogOffset(-1, -1, -1)
+    def segments_replaced(self, old: list[Segment], new: Segment) -> None:
+        """Compaction has made one of these neighbours."""
+        at = self.segments.index(old[0])
+        self.segments[at : at + len(old)] = [new]
+        self._unstable = LogOffset(-1, -1, -1)  # batches moved about
+        self._unsynced_folder = True
 
     def _locate(self, offset: int) -> LogOffset:
         """Where the batch that holds ``offset`` lies."""
@@ -562,8 +566,16 @@ class PartitionLog:
         """
         if self._all_safe:
             first = self.active.first_timestamp
-            if 0 <= first < now_ms - self.config.segment_ms:
+            if 0 <= first < now_ms - self._most_age_ms:
                 self.roll()
+
+    @property
+    def _most_age_ms(self) -> int:
+        """``segment.ms``, or less when records must not stay uncompacted for so long."""
+        config = self.config
+        if "compact" in config.cleanup_policy:
+            return min(config.segment_ms, config.max_compaction_lag_ms)
+        return config.segment_ms
 
     def delete_before(self, offset: int) -> None:
         """Drop whole segments that end at ``offset`` or earlier and are flushed."""
@@ -581,16 +593,6 @@ class PartitionLog:
         """Nobody sees what lies before ``offset`` any more (DeleteRecords)."""
         self.start_offset = max(self.start_offset, offset)
         self.delete_before(offset)
-
-    def closed_segments(self) -> list[Segment]:
-        """Segments that are full, flushed and never written again."""
-        flushed = self.flushed.offset
-        following = [segment.base_offset for segment in self.segments[1:]]
-        return [
-            segment
-            for segment, next_base in zip(self.segments, following, strict=False)
-            if next_base <= flushed
-        ]
 
     @property
     def size(self) -> int:

@@ -5,6 +5,7 @@ half-way is cut off again, and the next begins where the last good one ended.
 """
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from salon.broker.errors import StorageError
@@ -12,6 +13,7 @@ from salon.broker.log import batch as batches
 from salon.broker.log.batch import HEADER_SIZE, Batch
 from salon.broker.log.index import OffsetIndex, TimeIndex
 
+_SWAPPED = ".log.swap"
 _SCAN_BYTES = 65_536
 _FIND_BYTES = 8_192
 """What is read at a time to find one batch: two index intervals."""
@@ -132,17 +134,30 @@ class Segment:
         if self.max_timestamp >= 0:
             self.time_index.append(self.max_timestamp, self._max_timestamp_offset)
 
-    def replace(self, old: "Segment") -> None:
-        """Take the place of ``old``: indexes first, so that none is ever wrong."""
-        old.close()
-        old.index_path.unlink(missing_ok=True)
-        old.time_path.unlink(missing_ok=True)
-        self.path.rename(old.path)
-        self.index_path.rename(old.index_path)
-        self.time_path.rename(old.time_path)
-        self.path = old.path
-        self.index_path, self.time_path = old.index_path, old.time_path
-        self.txn_path = old.txn_path
+    def replace(self, old: "Sequence[Segment]") -> None:
+        """Take the places of ``old``, neighbours of which the first has our base.
+
+        Nothing of theirs that was aborted is in it, so it needs no ``.txnindex``.
+
+        A crash anywhere leaves a whole log: the rename to ``.swap`` decides, and
+        ``finish_swaps`` does at the next start what is left. (``replaceSegments``.)
+        """
+        first = old[0]
+        for each in old:
+            each.close()
+        swap = first.path.with_suffix(_SWAPPED)
+        self.path.rename(swap)
+        for each in old:
+            for path in (each.index_path, each.time_path, each.txn_path):
+                path.unlink(missing_ok=True)
+        for each in old[1:]:
+            each.path.unlink()
+        swap.rename(first.path)
+        self.index_path.rename(first.index_path)
+        self.time_path.rename(first.time_path)
+        self.path = first.path
+        self.index_path, self.time_path = first.index_path, first.time_path
+        self.txn_path = first.txn_path
 
     def close(self) -> None:
         self.index.close()
@@ -188,3 +203,33 @@ class Scan:
             raise StopIteration
         self._position = position + batch.size
         return position, batch
+
+
+def finish_swaps(folder: Path) -> None:
+    """Do what a crash left of ``Segment.replace``: the new file is whole and decides.
+
+    The segments that it replaces begin from its own base on and before its end. Their
+    indexes are wrong for it; without one it is scanned.
+    """
+    for swap in sorted(folder.glob(f"*{_SWAPPED}")):
+        base = int(swap.name.removesuffix(_SWAPPED))
+        end = _end_of(swap, base)
+        for path in folder.glob("*.log"):
+            if base <= int(path.stem) < end or int(path.stem) == base:
+                for suffix in (".index", ".timeindex", ".txnindex", ".log"):
+                    path.with_suffix(suffix).unlink(missing_ok=True)
+        swap.rename(folder / file_name(base, ".log"))
+
+
+def _end_of(path: Path, base: int) -> int:
+    """The offset behind the last whole batch of a file."""
+    end, position = base, 0
+    with path.open("rb") as file:
+        while len(head := file.read(HEADER_SIZE)) == HEADER_SIZE:
+            batch = batches.parse(head)
+            if batch.size < HEADER_SIZE:
+                break
+            end = batch.last_offset + 1
+            position += batch.size
+            file.seek(position)
+    return end
