@@ -1,6 +1,7 @@
 """The examples do what their first lines say, as programs and as applications."""
 
 import asyncio
+import json
 import re
 import sys
 
@@ -108,3 +109,53 @@ async def test_an_example_runs_as_a_program(name):
     finally:
         process.terminate()
         await process.wait()
+
+
+async def test_two_chats_over_a_broker_and_an_announcement_from_outside(tmp_path):
+    """Four processes: the broker, two servers, and one that only speaks."""
+    processes = []
+
+    async def start(*words):
+        process = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", *words),
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        processes.append(process)
+        return process
+
+    async def line(process):
+        return (await process.stdout.readline()).decode().strip()
+
+    try:
+        broker = await start(
+            *("salon", "broker", "--ready-json"),
+            *("--data", str(tmp_path), "--listen", "127.0.0.1:0"),
+        )
+        kafka = f"127.0.0.1:{json.loads(await line(broker))['port']}"
+        chats = [await start("examples.chat", "0", kafka) for _ in range(2)]
+        urls = [await line(chat) for chat in chats]
+        async with (
+            Client(urls[0], login="Ann") as ann,
+            Client(urls[1], login="Bob") as bob,
+        ):
+            rooms = [await who.subscribe("/topic/rooms/blue") for who in (ann, bob)]
+            announcing = await start("examples.announce", kafka, "blue", "hello")
+            assert await announcing.wait() == 0
+            for room in rooms:
+                said = await anext(room)
+                assert said.json() == {"sender": "house", "text": "hello"}
+                assert said["priority"] == "9"
+            async with asyncio.timeout(20):
+                while await listeners(ann) != 2:
+                    await asyncio.sleep(0.05)
+    finally:
+        for process in reversed(processes):
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+async def listeners(client):
+    async with await client.subscribe("/app/rooms/blue/listeners") as answer:
+        return (await anext(answer)).json()

@@ -1,12 +1,12 @@
 """What a handler's parameters get."""
 
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
 import pytest
 
 from salon.errors import Refusal
-from salon.messaging.arguments import resolvers_of
+from salon.messaging.arguments import Header, resolvers_of
 from salon.messaging.message import Headers, Message, ReceiptHeaders
 from salon.messaging.principal import Principal
 from salon.messaging.sessions import Session
@@ -122,3 +122,37 @@ def test_text_that_is_no_utf_8_is_refused():
     def handler(payload: str): ...
 
     assert refused(handler, message(b"\xff")).code == "invalid_payload"
+
+
+class TestHeader:
+    async def handler(
+        self,
+        payload: str,
+        priority: Annotated[int, Header("priority")],
+        kind: Annotated[str, Header("content-type")] = "none",
+    ): ...
+
+    def test_a_header_is_filled_by_its_name_and_converted(self):
+        given = message(b"x", headers=(("priority", "9"), ("priority", "1")))
+
+        assert arguments(self.handler, given) == {
+            "payload": "x",
+            "priority": 9,
+            "kind": "none",
+        }
+
+    def test_a_header_that_is_missing_is_refused_by_name(self):
+        error = refused(self.handler, message(b"x"))
+
+        assert (error.code, error.field) == ("header_missing", "priority")
+
+    def test_a_header_that_does_not_convert_is_refused_by_name(self):
+        error = refused(self.handler, message(b"x", headers=(("priority", "high"),)))
+
+        assert (error.code, error.field) == ("invalid_header", "priority")
+
+    def test_other_annotations_stay_with_the_type(self):
+        def handler(payload: Annotated[int, msgspec.Meta(ge=3)]): ...
+
+        assert refused(handler, message(b"2")).code == "invalid_payload"
+        assert arguments(handler, message(b"3")) == {"payload": 3}

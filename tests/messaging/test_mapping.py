@@ -198,3 +198,59 @@ def test_a_handler_gets_the_whole_message_if_it_wants(world_message):
 @pytest.fixture
 def world_message():
     return Message("/app/a", "/a", {}, b"", None)
+
+
+class TestDefaultsOfAClass:
+    def test_send_to_and_send_to_user_of_a_class_are_for_methods_without_their_own(
+        self,
+    ):
+        @send_to("/topic/a")
+        @send_to_user("/queue/a", broadcast=False)
+        class Both:
+            @message_mapping("/default")
+            async def default(self): ...
+
+            @message_mapping("/own")
+            @send_to("/topic/own")
+            async def own(self): ...
+
+            @message_mapping("/user")
+            @send_to_user("/queue/own")
+            async def user(self): ...
+
+        made = table(Both())
+
+        def goes(path):
+            handler, _ = made.find(path)
+            return handler.send_to, [
+                (to.destination, to.broadcast) for to in handler.send_to_user
+            ]
+
+        assert goes("/default") == (("/topic/a",), [("/queue/a", False)])
+        assert goes("/own") == (("/topic/own",), [])
+        assert goes("/user") == ((), [("/queue/own", True)])
+
+
+def test_the_exception_handler_of_the_nearest_class_takes_an_error():
+    class Controller:
+        @message_exception_handler()
+        def everything(self): ...
+
+        @message_exception_handler(LookupError, ArithmeticError)
+        def wide(self): ...
+
+        @message_exception_handler(KeyError)
+        def near(self): ...
+
+        @message_mapping("/x")
+        async def x(self): ...
+
+    handler, _ = table(Controller()).find("/x")
+
+    def taker(error):
+        return handler.handler_of(error).name
+
+    assert taker(KeyError("k")) == "Controller.near"
+    assert taker(IndexError()) == "Controller.wide"
+    assert taker(ZeroDivisionError()) == "Controller.wide"
+    assert taker(ValueError()) == "Controller.everything"

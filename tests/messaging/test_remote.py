@@ -92,6 +92,15 @@ async def test_all_sessions_of_a_user_hear_it_and_nobody_else(servers, remote):
     assert his.sent == []
 
 
+async def test_a_queue_is_of_the_server_that_is_named(servers, remote):
+    one, two = servers
+    await remote.convert_and_send("/queue/jobs", "x", node="two")
+    await until(two.template.queues.sizes)
+
+    assert two.template.queues.sizes() == {"/queue/jobs": (1, 0, 0)}
+    assert one.template.queues.sizes() == {}
+
+
 async def test_messages_arrive_in_the_order_of_the_log(servers, remote):
     channel = servers[1].listener("ann", "/topic/news")
     for n in range(50):
@@ -162,6 +171,7 @@ class TestRefused:
             msgspec.msgpack.encode({"type": "sent", "destination": 5}),
             msgspec.msgpack.encode(Sent("/topic/*", b"")),
             msgspec.msgpack.encode(Sent("/app/x", b"")),
+            msgspec.msgpack.encode(Sent("/queue/x", b"")),
             msgspec.msgpack.encode(Sent("/topic/news", b"", (("subscription", "7"),))),
         ):
             await log.append(name, None, value)

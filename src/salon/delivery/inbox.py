@@ -6,17 +6,14 @@ import msgspec
 import structlog
 
 from salon.chat.ports import Applied
-from salon.delivery.fanout import Answered, Told, refusal_of
+from salon.delivery.fanout import Answered, Template, Told, refusal_of
 from salon.delivery.receipts import Receipts
 from salon.eventlog import topics
 from salon.eventlog.ports import EventLog, Record
-from salon.messaging.nodes import give
-from salon.messaging.remote import Sent
-from salon.messaging.template import MessagingTemplate
 
 log = structlog.get_logger("salon.inbox")
 
-_decoder = msgspec.msgpack.Decoder(Told | Answered | Sent)
+_decoder = msgspec.msgpack.Decoder(Told | Answered)
 
 
 class Inbox:
@@ -26,7 +23,7 @@ class Inbox:
         self,
         server: str,
         event_log: EventLog,
-        template: MessagingTemplate,
+        template: Template,
         receipts: Receipts,
     ) -> None:
         self._topic = topics.node(server)
@@ -53,8 +50,6 @@ class Inbox:
                     droppable=said.droppable,
                     coalesce=said.coalesce,
                 )
-            elif isinstance(said, Sent):
-                give(self._template, said, record.offset)
             elif said.event is not None:
                 self._receipts.answer(said.id, Applied(said.event, said.duplicate))
             else:

@@ -26,6 +26,8 @@ from typing import ClassVar, Self, cast
 from fastapi import APIRouter
 
 from salon.clock import SystemClock
+from salon.eventlog import topics
+from salon.eventlog.ports import EventLog
 from salon.gateway.auth import SessionAuthenticator
 from salon.gateway.bridge import BridgeServices, BridgeSettings, bridges
 from salon.gateway.connections import RESTART
@@ -40,8 +42,10 @@ from salon.messaging.dispatch import Dispatcher
 from salon.messaging.events import SessionEvents
 from salon.messaging.grants import Grant, Grants
 from salon.messaging.invocation import Interceptor
+from salon.messaging.nodes import Nodes
 from salon.messaging.principal import Authenticator, HeaderAuthenticator
 from salon.messaging.queues import QueueLimits, Queues
+from salon.messaging.registry import MultiServerUserRegistry
 from salon.messaging.retention import Retain, Retention
 from salon.messaging.subscriptions import SubscriptionRegistry
 from salon.messaging.template import MessagingTemplate
@@ -65,10 +69,15 @@ class Standalone:
         listening: a socket that listens, for HTTP, WebSocket and SockJS.
         stomp: another, for STOMP over plain TCP.
         origins: of pages elsewhere that may connect; its own always may.
+        log: shared with other servers of the application: ``user_registry`` knows
+            their users, too, and ``RemoteTemplate`` sends to all of them. Its life is
+            the caller's.
+        node: this server's name there; made up where none is given.
 
     Attributes:
         template: sends to topics, queues and users.
         users: who is connected.
+        user_registry: who is connected, on all servers.
         subscriptions: who listens to what.
         events: append listeners to hear of sessions.
     """
@@ -97,14 +106,22 @@ class Standalone:
         *,
         stomp: socket.socket | None = None,
         origins: Iterable[str] = (),
+        log: EventLog | None = None,
+        node: str = "",
     ) -> None:
         self._listening = listening
+        self._log = log
         self._stomp = stomp
         self._origins = tuple(origins)
         self._clock = SystemClock()
         self.users = UserRegistry()
         self.subscriptions = SubscriptionRegistry(literal_users=self.literal_users)
         self.events = SessionEvents()
+        start = secrets.token_hex(4)
+        self.user_registry = MultiServerUserRegistry(
+            node or f"n{start}", start, self.users, self._clock
+        )
+        self.user_registry.listen(self.events)
         self.template = MessagingTemplate(
             self.subscriptions,
             self.users,
@@ -115,6 +132,7 @@ class Standalone:
         self._server: Server | None = None
         self._serving: asyncio.Task[None] | None = None
         self._tcp: TcpServer | None = None
+        self._following: asyncio.Task[None] | None = None
 
     def prepare(self) -> None:
         """Make what needs the template; called once, before anybody connects."""
@@ -173,6 +191,7 @@ class Standalone:
         )
         for prefix, options in self.endpoints.items():
             edge.mount(prefix, sockjs=options)
+        await self._follow()
         app = create_app(edge, self.routers)
         self._edge = edge
         self._server = Server(app, edge, self._listening, drain=2.0)
@@ -183,6 +202,16 @@ class Standalone:
             await self._tcp.start()
         await ready.wait()
         return self
+
+    async def _follow(self) -> None:
+        """Hear of the other servers, and tell them; returns when nothing is missed."""
+        if self._log is None:
+            return
+        await self._log.ensure([topics.NODES])
+        nodes = Nodes(self._log, self.template, self.user_registry)
+        hearing = asyncio.Event()
+        self._following = asyncio.create_task(nodes.keep(hearing.set))
+        await hearing.wait()
 
     async def stopped(self) -> None:
         """Wait until it is stopped (from elsewhere)."""
@@ -197,6 +226,9 @@ class Standalone:
     ) -> None:
         if self._tcp is not None:
             self._tcp.stop()
+        if self._following is not None:
+            self._following.cancel()
+            await asyncio.gather(self._following, return_exceptions=True)
         await self._edge.connections.close_all(RESTART, "the server restarts")
         if self._server is not None and self._serving is not None:
             await self._server.stop()

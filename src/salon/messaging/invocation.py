@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import structlog
 
 from salon.messaging.conversion import encode_payload
-from salon.messaging.mapping import Handler, exception_handlers_of, first_taker
+from salon.messaging.mapping import Handler, closest_taker, exception_handlers_of
 from salon.messaging.message import Message
 from salon.messaging.template import MessagingTemplate
 from salon.stomp import frames
@@ -146,7 +146,7 @@ class Invoker:
         self, handler: Handler, message: Message, error: Exception
     ) -> None:
         """Give an error to an exception handler; raises it where there is none."""
-        taker = handler.handler_of(error) or first_taker(self._advice, error)
+        taker = handler.handler_of(error) or closest_taker(self._advice, error)
         if taker is None:
             raise error
         bound = taker.bound(error)

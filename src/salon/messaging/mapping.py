@@ -73,7 +73,7 @@ def send_to(*destinations: str) -> Callable[[T], T]:
 
 
 def send_to_user(*destinations: str, broadcast: bool = True) -> Callable[[T], T]:
-    """Send what is returned to the speaker's ``/user`` + destination."""
+    """Send what is returned to the speaker's ``/user`` + destination; also on a class."""
     return _marked(_TO_USER, tuple(ToUser(d, broadcast) for d in destinations))
 
 
@@ -127,8 +127,8 @@ class Handler:
         return self.function(**arguments)
 
     def handler_of(self, error: Exception) -> "ExceptionHandler | None":
-        """The first exception handler of its controller that takes this error."""
-        return first_taker(self.exceptions, error)
+        """The exception handler of its controller that takes this error."""
+        return closest_taker(self.exceptions, error)
 
 
 @dataclass(frozen=True)
@@ -154,11 +154,23 @@ class ExceptionHandler:
         )
 
 
-def first_taker(
+def closest_taker(
     handlers: Iterable[ExceptionHandler], error: Exception
 ) -> ExceptionHandler | None:
-    """The first of these that takes an error."""
-    return next((h for h in handlers if isinstance(error, h.kinds)), None)
+    """Of these, the one that names the error's class, or the nearest base of it.
+
+    Spring's ExceptionDepthComparator; of two that are as near, the first.
+    """
+    bases = type(error).__mro__
+    taking = [
+        (
+            min((bases.index(k) for k in handler.kinds if k in bases), default=99),
+            handler,
+        )
+        for handler in handlers
+        if isinstance(error, handler.kinds)
+    ]
+    return min(taking, key=lambda each: each[0])[1] if taking else None
 
 
 @dataclass(frozen=True)
@@ -260,8 +272,10 @@ def _handler(
     pattern: AntPattern,
     exceptions: tuple[ExceptionHandler, ...],
 ) -> Handler:
-    to_user = getattr(method, _TO_USER, ())
-    to = getattr(method, _SEND_TO, () if to_user else getattr(kind, _SEND_TO, ()))
+    own = hasattr(method, _SEND_TO) or hasattr(method, _TO_USER)
+    says = method if own else kind  # a class gives the default of its methods
+    to_user = getattr(says, _TO_USER, ())
+    to = getattr(says, _SEND_TO, ())
     for destination in (*to, *(user.destination for user in to_user)):
         for placeholder in re.findall(r"\{(\w+)\}", destination):
             if placeholder not in pattern.names:

@@ -29,6 +29,8 @@ log = structlog.get_logger("salon.messaging")
 _PAUSE_S: Final = 0.02
 """Between a change and its report: many connect at once when a server restarts."""
 
+_AGAIN_S: Final = 0.5
+
 _decoder = msgspec.msgpack.Decoder(Sent | Report | Wanted)
 
 
@@ -85,6 +87,15 @@ class Nodes:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
 
+    async def keep(self, ready: Callable[[], None]) -> None:
+        """``run`` until cancelled, again and again while the log is away."""
+        while True:
+            try:
+                await self.run(ready)
+            except Exception as error:  # whatever it was, the server goes on without
+                log.warning("nodes.again", why=repr(error))
+            await asyncio.sleep(_AGAIN_S)
+
     async def _heard(self, records: Sequence[Record]) -> None:
         for record in records:
             try:
@@ -93,11 +104,19 @@ class Nodes:
                 log.warning("nodes.unreadable", offset=record.offset, why=str(error))
                 continue
             if isinstance(said, Sent):
-                give(self._template, said, record.offset)
+                if said.node in (None, self._registry.node):
+                    self._give(said, record.offset)
                 continue
             wanted = self._registry.heard(said)
             if wanted is not None:
                 await self._append(wanted)
+
+    def _give(self, sent: Sent, offset: int) -> None:
+        """Send what another process asked for; what is no message is logged."""
+        try:
+            deliver(self._template, sent)
+        except Refusal as error:
+            log.warning("nodes.refused", offset=offset, why=error.message)
 
     async def _tell(self) -> None:
         """Reports, soon after each change and at least every heart-beat."""
@@ -137,11 +156,3 @@ class Nodes:
         """
         log.warning("nodes.not_told", why=str(error))
         self._registry.begin_anew(now=False)
-
-
-def give(template: MessagingTemplate, sent: Sent, offset: int) -> None:
-    """Send what another process asked for; what is no message is logged."""
-    try:
-        deliver(template, sent)
-    except Refusal as error:
-        log.warning("nodes.refused", offset=offset, code=error.code, why=error.message)

@@ -20,8 +20,8 @@ up get it, in the order of the log; one that is down has no subscribers who coul
 server that was cut off for longer than the topic's minute misses it.
 
 **Queues.** ``/queue/…`` is worked off by competing consumers of *one* server; said to
-all, every server would do the work once. So it needs ``node=`` and goes to that
-server's own topic. ``/app/…`` belongs to clients and is refused.
+all, every server would do the work once. So it needs ``node=``, and only that server
+takes it. ``/app/…`` belongs to clients and is refused.
 """
 
 import asyncio
@@ -51,12 +51,14 @@ class Sent(msgspec.Struct, tag="sent", frozen=True, omit_defaults=True):
         destination: a topic; with ``user``, what they subscribe to without ``/user``.
         headers: more of them, in order.
         user: the id of a user (``Principal.id``), or None.
+        node: the only server that is meant, or None.
     """
 
     destination: str
     body: bytes
     headers: tuple[tuple[str, str], ...] = ()
     user: str | None = None
+    node: str | None = None
 
 
 class RemoteTemplate:
@@ -119,17 +121,10 @@ class RemoteTemplate:
             body, kind = encode_payload(payload)
         except (TypeError, ValueError) as error:
             raise _refused("payload", f"The payload is no JSON: {error}.") from error
-        sent = Sent(destination, body, (*kind, *(headers or {}).items()), user)
+        sent = Sent(destination, body, (*kind, *(headers or {}).items()), user, node)
         check(sent)
-        if node is None and user is None and within(QUEUE, destination) is not None:
-            raise _refused(
-                "node",
-                f"{destination!r} is worked off by one server: say which (node=…).",
-            )
-        topic = topics.NODES if node is None else topics.node(node)
-        data = msgspec.msgpack.encode(sent)
         appended: asyncio.Future[Position] = await self._log.append(
-            topic.name, None, data
+            topics.NODES.name, None, msgspec.msgpack.encode(sent)
         )
         return await appended
 
@@ -147,6 +142,11 @@ def check(sent: Sent) -> None:
     if sent.user is None and known is None:
         raise _refused(
             "destination", f"A message goes to {TOPIC}/…, {QUEUE}/… or to a user."
+        )
+    if sent.user is None and sent.node is None and within(QUEUE, sent.destination):
+        raise _refused(
+            "node",
+            f"{sent.destination!r} is worked off by one server: say which (node=…).",
         )
     if sent.user is not None and not 0 < len(sent.user) <= USER_CHARS_MAX:
         raise _refused("user", f"A user's id has 1 to {USER_CHARS_MAX} characters.")
