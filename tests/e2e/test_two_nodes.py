@@ -13,7 +13,7 @@ from salon.client.client import Client
 from salon.eventlog.kafka import KafkaLog
 from salon.messaging.remote import RemoteTemplate
 from tests import engines
-from tests.program import ROOT, Program
+from tests.program import ROOT, Program, another_person, first_person
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -134,3 +134,71 @@ async def test_the_command_line_sends_into_the_folder_of_a_server(tmp_path):
     assert "say which (node=" in refused.stderr
     assert nowhere.returncode == 78
     assert os.linesep.join(nowhere.stderr.splitlines()).startswith("salon: No server")
+
+
+async def test_people_on_two_servers_talk_to_each_other(tmp_path):
+    """One database and one log for both: what one server applies, the other tells."""
+    broker = Embedded(tmp_path / "log")
+    env = {
+        "SALON_KAFKA": broker.bootstrap,
+        "SALON_PICTURES": "false",
+        "SALON_DATABASE": f"sqlite:///{tmp_path / 'shared.db'}",
+    }
+    servers = [
+        Program(tmp_path / name, env={**env, "SALON_NODE": name})
+        for name in ("one", "two")
+    ]
+    people = []
+    try:
+        for server in servers:
+            await asyncio.to_thread(server.start)
+        people.append(first_person(servers[1]))  # its setup link is the newer one
+        people.append(another_person(servers[1], people[0]))
+        ann, bob = people
+        async with (
+            _device(servers[0], ann) as hers,
+            _device(servers[1], bob) as his,
+        ):
+            events = [
+                await each.subscribe("/user/queue/events") for each in (hers, his)
+            ]
+            here = await asyncio.to_thread(ann.direct, bob)
+
+            async def say(text):
+                message = {"conversation": here, "client_id": text, "text": text}
+                await hers.send("/app/chat.send", message)
+
+            # Server one hears of Bob's device a moment after he connected to two.
+            knows = asyncio.create_task(_texts(events[1], 1, of="w"))
+            for n in range(100):
+                await say(f"w{n}")
+                if (await asyncio.wait({knows}, timeout=0.2))[0]:
+                    break
+            for n in range(5):
+                await say(f"m{n}")
+            heard = [await _texts(each, 5) for each in events]
+    finally:
+        for person in people:
+            person.close()
+        for server in servers:
+            server.end()
+        broker.close()
+
+    assert heard == [[f"m{n}" for n in range(5)]] * 2
+
+
+def _device(server, person):
+    return Client(
+        f"ws{server.url[4:]}/ws",
+        headers=[("Cookie", f"salon_session={person.token}"), ("Origin", server.url)],
+    )
+
+
+async def _texts(events, count, of="m"):
+    texts = []
+    async with asyncio.timeout(30):
+        while len(texts) < count:
+            event = (await anext(events)).json()
+            if event["type"] == "message" and event["body"]["text"].startswith(of):
+                texts.append(event["body"]["text"])
+    return texts
