@@ -156,13 +156,14 @@ class Request:
         m.bytes += self.size
         if self.failed:
             m.errors.count += 1
-        total, queue, handler, remote, response_queue, send = m.times
-        total.update(sent_ns - start)
-        queue.update(dequeued - start)
-        handler.update(local - dequeued)
-        remote.update(made - local)
-        response_queue.update(leaving - made)
-        send.update(sent_ns - leaving)
+        m.update(
+            sent_ns - start,
+            dequeued - start,
+            local - dequeued,
+            made - local,
+            leaving - made,
+            sent_ns - leaving,
+        )
         if self.header.api_key == FETCH:
             metrics.request("Fetch").versions[version] += 1
 

@@ -7,6 +7,7 @@ run`` waits for it at every start, and typer costs a quarter of that.
 import argparse
 import asyncio
 import ctypes
+import gc
 import json
 import logging
 import os
@@ -22,6 +23,9 @@ from salon.errors import StartupError
 EX_CONFIG = 78
 """sysexits.h: something in the configuration is wrong."""
 _PR_SET_PDEATHSIG = 1
+_GARBAGE_AT = 10_000
+"""Objects made and not yet freed before Python looks for cycles among them. With its
+own 700 the requests under way at one time are reason enough to look, again and again."""
 _SWITCH_INTERVAL_S = 0.0005
 """A thread that comes back from fdatasync waits this long for the loop at most, and the
 loop for a thread that loads modules: Python's own 5 ms would be seen in every p99."""
@@ -91,6 +95,8 @@ async def _serve(config: BrokerConfig, ready_json: bool, parent_watch: bool) -> 
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     async with Broker.open(config) as broker:
+        gc.freeze()  # what is there now stays
+        gc.set_threshold(_GARBAGE_AT)
         if ready_json:
             ready = {
                 "ready": True,

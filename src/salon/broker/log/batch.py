@@ -138,12 +138,12 @@ def check(records: memoryview, max_bytes: int, *, zstd: bool = True) -> Batch:
         raise ApiError(Code.CORRUPT_MESSAGE, "the batch's CRC is wrong")
     if batch.record_count < 1 or batch.last_offset_delta != batch.record_count - 1:
         raise ApiError(Code.INVALID_RECORD, "the batch's record count is wrong")
-    if batch.is_control:
+    attributes = batch.attributes
+    if attributes & CONTROL:
         raise ApiError(Code.INVALID_RECORD, "clients do not write control batches")
-    if batch.compression > _ZSTD or (batch.compression == _ZSTD and not zstd):
-        raise ApiError(
-            Code.UNSUPPORTED_COMPRESSION_TYPE, f"compression type {batch.compression}"
-        )
+    codec = attributes & _COMPRESSION
+    if codec >= _ZSTD and (codec > _ZSTD or not zstd):
+        raise ApiError(Code.UNSUPPORTED_COMPRESSION_TYPE, f"compression type {codec}")
     return batch
 
 

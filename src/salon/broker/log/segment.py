@@ -83,8 +83,8 @@ class Segment:
         self._since_index += size
 
     def _write(self, data: memoryview, position: int) -> None:
-        written = 0
         try:
+            written = os.pwrite(self.fd, data, position)
             while written < len(data):
                 written += os.pwrite(self.fd, data[written:], position + written)
         except OSError as error:

@@ -9,6 +9,8 @@ from typing import NamedTuple
 
 from salon.broker.protocol.primitives import Reader, uvarint
 
+_USUAL = struct.Struct(">hhiih")  # no transactional id, acks, time-out, topics, name
+_USUAL_PARTITION = struct.Struct(">iii")  # partitions, index, size of the records
 _PARTITION = struct.Struct(">ihqqq")
 _I16 = struct.Struct(">h")
 _I32 = struct.Struct(">i")
@@ -40,6 +42,10 @@ def decode(buffer: memoryview, position: int, version: int) -> ProduceRequest:
         ProtocolError: theirs; the bytes end early or lengths do not fit.
     """
     compact = version >= 9
+    if not compact:
+        usual = _decode_usual(buffer, position)
+        if usual is not None:
+            return usual
     r = Reader(buffer, position)
     transactional_id = r.nullable_string(compact=compact)
     acks = r.int16()
@@ -59,6 +65,29 @@ def decode(buffer: memoryview, position: int, version: int) -> ProduceRequest:
     if compact:
         r.skip_tags()
     return ProduceRequest(transactional_id, acks, timeout_ms, topics)
+
+
+def _decode_usual(buffer: memoryview, position: int) -> ProduceRequest | None:
+    """One batch for one partition, in no transaction, in two steps instead of ten.
+
+    That is what a request holds when its cost per record matters. None for all other
+    requests, broken ones included: those are decoded field by field.
+    """
+    try:
+        no_id, acks, timeout_ms, topics, length = _USUAL.unpack_from(buffer, position)
+        start = position + _USUAL.size
+        stop = start + length
+        partitions, index, size = _USUAL_PARTITION.unpack_from(buffer, stop)
+        records = stop + _USUAL_PARTITION.size
+        if (no_id, topics, partitions) != (-1, 1, 1) or length < 0 or size < 0:
+            return None
+        if records + size > len(buffer):
+            return None
+        name = str(buffer[start:stop], "utf-8")
+    except (struct.error, UnicodeDecodeError):
+        return None
+    data = buffer[records : records + size]
+    return ProduceRequest(None, acks, timeout_ms, [(name, [(index, data)])])
 
 
 def encode(
