@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 
 from salon.imaging.data.captions import RU_COLOURS, ZH_COLOURS
 from salon.imaging.data.recolour import PALETTE
-from salon.imaging.text import SentenceEncoder, words_of
+from salon.imaging.text import SentenceEncoder, normalise, words_of
 
 FAMILIAR = 0.77
 """Certainty from which on a prompt is drawn as it stands. Higher would read more free
@@ -66,6 +67,36 @@ class Concepts:
         for row in np.argsort(-likeness)[:_CANDIDATES]:
             label = self.labels[int(row)]
             yield f"{colour} {label}" if colour else label
+
+    def named(self, prompt: str) -> bool:
+        """Whether the prompt is a known English label, word for word."""
+        return normalise(prompt) in self._names
+
+    def in_full(self, prompt: str) -> str:
+        """The first label that is this thing in some colour: "red apple" for "apple".
+
+        Emoji are named by colour where there are several; the thing alone would be
+        drawn as their mean.
+        """
+        plain = normalise(prompt)
+        return prompt if plain in self._names else self._plain.get(plain, prompt)
+
+    def likeness(self, prompt: str, encoder: SentenceEncoder) -> float:
+        """Cosine of the prompt to the nearest label."""
+        return float((self.vectors @ encoder.encode([prompt])[0]).max())
+
+    @cached_property
+    def _names(self) -> set[str]:
+        return {normalise(label) for label in self.labels}
+
+    @cached_property
+    def _plain(self) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for label in self.labels:
+            colour, thing = split_colour(label)
+            if colour and len(label.split()) == 2 and label.startswith(colour):
+                found.setdefault(thing, label)
+        return found
 
     def save(self, path: Path) -> None:
         np.savez(

@@ -2,7 +2,7 @@
 
 A picture comes about in four moves::
 
-    prompt --USE--> vectors --prior--> reference (32 px, in about 10 ms)
+    prompt --USE--> vectors --prior--> reference (32 px, in about 10 ms a thing)
     reference + noise(seed) --U-Net, some steps--> 32 px --upscaler--> 128 px RGBA
 
 Sampling starts from the *noised reference* (card: ``start``) instead of pure noise:
@@ -33,13 +33,14 @@ from PIL import Image
 
 from salon.imaging import pixels
 from salon.imaging.card import ModelCard, ModelUnusable
-from salon.imaging.concepts import CLEAR, FAMILIAR, Concepts, certainty
+from salon.imaging.concepts import Concepts
 from salon.imaging.pipelines import compositing
 from salon.imaging.pipelines.denoising import Known, denoise
 from salon.imaging.pipelines.noise import Chance
 from salon.imaging.pipelines.straight import StraightPath
 from salon.imaging.png import read_parameters, save_png
 from salon.imaging.ports import Cancelled, Defaults, Maker, OnStep, Picture, Step
+from salon.imaging.reading import Reader
 from salon.imaging.request import InvalidRequest, PictureRequest
 from salon.imaging.samplers import registry
 from salon.imaging.samplers.guidance import guided
@@ -49,7 +50,6 @@ from salon.imaging.text import (
     TextCondition,
     TextConditioner,
     Whitening,
-    normalise,
 )
 
 __all__ = [
@@ -88,10 +88,10 @@ class EmbeddedModel:
     ) -> None:
         self.card = card
         self._condition = condition
-        self._concepts = concepts
         self._prior = prior
         self._unet = unet
         self._upscaler = upscaler
+        self._read = Reader(condition, concepts, self._prior_canvas)
 
     @classmethod
     def load(cls, folder: Path | None = None, threads: int = 1) -> EmbeddedModel:
@@ -162,17 +162,10 @@ class EmbeddedModel:
     def read_as(self, prompt: str) -> str:
         """The prompt itself, or the known one that is drawn in its place.
 
-        See ``concepts.py``: a prompt the model has no idea of is read as the nearest
-        label it knows, in the same colour.
+        See ``reading.py``: several things are read one by one, and what the model has
+        no idea of as the nearest label it knows, in the same colour.
         """
-        if certainty(self.reference_canvas(prompt)) >= FAMILIAR:
-            return prompt
-        for known in self._concepts.nearest(prompt, self._condition.encoder):
-            if known == normalise(prompt):
-                return prompt
-            if certainty(self.reference_canvas(known)) >= CLEAR:
-                return known
-        return prompt
+        return self._read(prompt).prompt
 
     def canvas(self, request: PictureRequest) -> Floats:
         """The picture before the upscaler, (4, 32, 32) in [-1, 1]: for evaluation."""
@@ -181,14 +174,13 @@ class EmbeddedModel:
 
     def reference_canvas(self, prompt: str) -> Floats:
         """What the prior alone makes of the prompt, (4, 32, 32), in about 10 ms."""
-        result: Floats = pixels.unfold(self.reference(self._condition(prompt)))[0]
-        return result
+        return self._prior_canvas(self._condition(prompt))
 
     def _paint(self, request: PictureRequest, on_step: OnStep | None) -> Floats:
         """The drawing as patches (1, 16, 16, 16)."""
-        text = self._condition(self.read_as(request.prompt))
+        read = self._read(request.prompt)
+        text, reference = read.text, pixels.fold(read.reference[None])
         given = None if request.init is None else _Given.of(request.init, request.mask)
-        reference = self.reference(text)
         if given is not None:
             reference = given.blended(reference, request.strength)
         skip = request.steps - request.steps_taken
@@ -222,8 +214,8 @@ class EmbeddedModel:
             x = done.x
         return x
 
-    def reference(self, text: TextCondition) -> Floats:
-        """The prior's picture as patches (1, 16, 16, 16)."""
+    def _prior_canvas(self, text: TextCondition) -> Floats:
+        """The prior's picture, (4, 32, 32) in [-1, 1]."""
         (canvas,) = self._prior.run(
             None,
             {
@@ -232,7 +224,8 @@ class EmbeddedModel:
                 "mask": text.mask[None],
             },
         )
-        return pixels.fold(np.clip(canvas, -1.0, 1.0))
+        result: Floats = np.clip(canvas[0], -1.0, 1.0)
+        return result
 
     def _denoiser(
         self, request: PictureRequest, text: TextCondition, reference: Floats
