@@ -119,6 +119,24 @@ class TopicConfig:
         return parse(self, settings)
 
 
+DEFAULTS_OF_TOPICS = {
+    "segment.bytes": "log.segment.bytes",
+    "segment.ms": "log.roll.ms",
+    "index.interval.bytes": "log.index.interval.bytes",
+    "max.message.bytes": "message.max.bytes",
+    "retention.ms": "log.retention.ms",
+    "retention.bytes": "log.retention.bytes",
+    "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
+    "delete.retention.ms": "log.cleaner.delete.retention.ms",
+    "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
+    "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
+    "flush.policy": "log.flush.policy",
+    "min.insync.replicas": "min.insync.replicas",
+}
+"""The broker's setting that holds where a topic has none of its own (Kafka calls it a
+synonym)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class BrokerConfig:
     """What ``salon broker --set name=value`` accepts."""

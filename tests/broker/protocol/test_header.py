@@ -43,7 +43,7 @@ def test_the_response_header_of_api_versions_stays_the_oldest():
     [
         (b"\0\0", "no header"),
         (bytes(frame(9999, 0)), "API 9999"),
-        (bytes(frame(PRODUCE, 2)), "Produce v2 is not served, v3 to v11"),
+        (bytes(frame(PRODUCE, 2)), "Produce v2 is not served, v3 to v12"),
         (struct.pack(">hhih", METADATA, 1, 1, 500), "client id is longer"),
         (bytes(frame(METADATA, 1, b"\xff\xfe")), "UTF-8"),
     ],

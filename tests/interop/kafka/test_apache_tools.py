@@ -153,3 +153,36 @@ def test_the_java_client_commits_transactions_and_apaches_dump_reads_their_trace
     assert "version: 0 producerId:" in dump
     assert "CompleteCommit" in state
     assert "CompleteAbort" in state
+
+
+def test_apaches_admin_tools_look_into_producers_transactions_and_disks(
+    broker: Process,
+):
+    require("kafka")
+    from confluent_kafka import Producer
+
+    server = ["--bootstrap-server", broker.address]
+    tools = "org.apache.kafka.tools"
+    producer = Producer(
+        {"bootstrap.servers": broker.address, "transactional.id": "looked-at"}
+    )
+    producer.init_transactions(20)
+    producer.begin_transaction()
+    producer.produce("looked-into", value=b"x" * 1000)
+    producer.flush(10)
+    disks = java(f"{tools}.LogDirsCommand", *server, "--describe")
+    listed = java(f"{tools}.TransactionsCommand", *server, "list")
+    described = java(
+        f"{tools}.TransactionsCommand", *server,
+        "describe", "--transactional-id", "looked-at",
+    )  # fmt: skip
+    producers = java(
+        f"{tools}.TransactionsCommand", *server,
+        "describe-producers", "--topic", "looked-into", "--partition", "0",
+    )  # fmt: skip
+    producer.abort_transaction(20)
+
+    assert re.search(r'"partition":"looked-into-0","size":1\d\d\d', disks)
+    assert re.search(r"looked-at\s+\d+\s+\d+\s+Ongoing", listed)
+    assert re.search(r"looked-at.*Ongoing.*looked-into-0", described)
+    assert re.search(r"^\d+\s+\d+\s+-1\s+0\s+\d+\s+0", producers, re.MULTILINE)

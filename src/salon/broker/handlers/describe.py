@@ -1,10 +1,10 @@
 """DescribeConfigs (32) and DescribeCluster (60)."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 from typing import Any
 
 from salon.broker.channel import Request
-from salon.broker.config import TopicConfig
+from salon.broker.config import DEFAULTS_OF_TOPICS, TopicConfig
 from salon.broker.errors import Code
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
@@ -40,7 +40,11 @@ def describe_configs(context: Context, request: Request) -> None:
         else:
             code, message = Code.INVALID_REQUEST, f"no resource {kind}, {name!r}"
         keys = resource.configuration_keys
-        entries = [] if config is None else _entries(schema, config, own, keys)
+        entries = []
+        if config is not None:
+            entries = _entries(schema, config, own, keys)
+            if asked.include_synonyms:
+                entries = [_with_synonyms(schema, context, e, own) for e in entries]
         return make(
             schema.DescribeConfigsResult,
             error_code=code,
@@ -82,6 +86,29 @@ def _entries(schema: Any, config: Any, own: Any, keys: Any) -> list[Any]:
             )
         )
     return entries
+
+
+def _with_synonyms(schema: Any, context: Context, entry: Any, own: Any) -> Any:
+    """The entry with every place that it is looked for in, the one that holds first."""
+    found = []
+    if entry.name in own:
+        found.append((entry.name, own[entry.name], _FROM_TOPIC))
+    on_topic = entry.name in TopicConfig.names()
+    name = DEFAULTS_OF_TOPICS.get(entry.name) if on_topic else entry.name
+    for field in fields(context.config):
+        if field.metadata["name"] == name:
+            value = getattr(context.config, field.name)
+            hidden = field.metadata["secret"]
+            if value != field.default:
+                shown = None if hidden else _text(value)
+                found.append((name, shown, _FROM_BROKER))
+            shown = None if hidden else _text(field.default)
+            found.append((name, shown, _DEFAULT))
+    synonyms = tuple(
+        make(schema.DescribeConfigsSynonym, name=name, value=value, source=source)
+        for name, value, source in found
+    )
+    return replace(entry, synonyms=synonyms)
 
 
 def _text(value: Any) -> str:

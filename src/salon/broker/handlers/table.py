@@ -15,6 +15,7 @@ from salon.broker.handlers import (
     describe,
     fetch,
     groups,
+    inspect,
     offsets,
     produce,
     producers,
@@ -60,6 +61,11 @@ HANDLERS: dict[int, Handler] = {
     versions.DELETE_RECORDS: topics.delete_records,
     versions.OFFSET_DELETE: commits.offset_delete,
     versions.DESCRIBE_CLUSTER: describe.describe_cluster,
+    versions.DESCRIBE_LOG_DIRS: inspect.describe_log_dirs,
+    versions.LIST_PARTITION_REASSIGNMENTS: inspect.list_partition_reassignments,
+    versions.DESCRIBE_PRODUCERS: inspect.describe_producers,
+    versions.DESCRIBE_TRANSACTIONS: inspect.describe_transactions,
+    versions.LIST_TRANSACTIONS: inspect.list_transactions,
 }
 
 

@@ -41,6 +41,17 @@ class Written(NamedTuple):
 _NOTHING = Written(-1, -1, -1, -1)
 
 
+class ActiveProducer(NamedTuple):
+    """A producer as admins see it; -1 where there is nothing."""
+
+    producer_id: int
+    epoch: int
+    last_sequence: int
+    last_timestamp: int
+    first_offset: int
+    """Of its open transaction."""
+
+
 class _Producer:
     __slots__ = ("batches", "epoch", "first_offset", "timestamp")
 
@@ -130,6 +141,19 @@ class Producers:
                 known.first_offset = before.first_offset
         known.timestamp = batch.max_timestamp
         return known
+
+    def active(self) -> list[ActiveProducer]:
+        """Every producer that is remembered."""
+        return [
+            ActiveProducer(
+                producer_id,
+                known.epoch,
+                known.batches[-1].last_sequence if known.batches else -1,
+                known.timestamp,
+                known.first_offset,
+            )
+            for producer_id, known in self._producers.items()
+        ]
 
     def last_offsets(self) -> dict[int, int]:
         """Last offset of every producer."""

@@ -35,12 +35,17 @@ END_TXN = 26
 TXN_OFFSET_COMMIT = 28
 DESCRIBE_CONFIGS = 32
 ALTER_CONFIGS = 33
+DESCRIBE_LOG_DIRS = 35
 SASL_AUTHENTICATE = 36
 CREATE_PARTITIONS = 37
 DELETE_GROUPS = 42
 INCREMENTAL_ALTER_CONFIGS = 44
+LIST_PARTITION_REASSIGNMENTS = 46
 OFFSET_DELETE = 47
 DESCRIBE_CLUSTER = 60
+DESCRIBE_PRODUCERS = 61
+DESCRIBE_TRANSACTIONS = 65
+LIST_TRANSACTIONS = 66
 
 
 class Api(NamedTuple):
@@ -53,9 +58,9 @@ class Api(NamedTuple):
 
 
 APIS: dict[int, Api] = {
-    PRODUCE: Api("Produce", 3, 11, 9),
-    FETCH: Api("Fetch", 4, 16, 12),
-    LIST_OFFSETS: Api("ListOffsets", 1, 10, 6),
+    PRODUCE: Api("Produce", 3, 12, 9),
+    FETCH: Api("Fetch", 4, 18, 12),
+    LIST_OFFSETS: Api("ListOffsets", 1, 11, 6),
     METADATA: Api("Metadata", 0, 13, 9),
     OFFSET_COMMIT: Api("OffsetCommit", 2, 9, 8),
     OFFSET_FETCH: Api("OffsetFetch", 1, 9, 6),
@@ -79,12 +84,17 @@ APIS: dict[int, Api] = {
     TXN_OFFSET_COMMIT: Api("TxnOffsetCommit", 0, 4, 3),
     DESCRIBE_CONFIGS: Api("DescribeConfigs", 1, 4, 4),
     ALTER_CONFIGS: Api("AlterConfigs", 0, 2, 2),
+    DESCRIBE_LOG_DIRS: Api("DescribeLogDirs", 1, 4, 2),
     SASL_AUTHENTICATE: Api("SaslAuthenticate", 0, 2, 2),
     CREATE_PARTITIONS: Api("CreatePartitions", 0, 3, 2),
     DELETE_GROUPS: Api("DeleteGroups", 0, 2, 2),
     INCREMENTAL_ALTER_CONFIGS: Api("IncrementalAlterConfigs", 0, 1, 1),
+    LIST_PARTITION_REASSIGNMENTS: Api("ListPartitionReassignments", 0, 0, 0),
     OFFSET_DELETE: Api("OffsetDelete", 0, 0, 99),
     DESCRIBE_CLUSTER: Api("DescribeCluster", 0, 2, 0),
+    DESCRIBE_PRODUCERS: Api("DescribeProducers", 0, 0, 0),
+    DESCRIBE_TRANSACTIONS: Api("DescribeTransactions", 0, 0, 0),
+    LIST_TRANSACTIONS: Api("ListTransactions", 0, 1, 0),
 }
 
 ALL = frozenset(APIS)
@@ -102,6 +112,11 @@ CONTROL = frozenset(
         INCREMENTAL_ALTER_CONFIGS,
         SASL_AUTHENTICATE,
         DESCRIBE_CLUSTER,
+        DESCRIBE_LOG_DIRS,
+        DESCRIBE_PRODUCERS,
+        DESCRIBE_TRANSACTIONS,
+        LIST_PARTITION_REASSIGNMENTS,
+        LIST_TRANSACTIONS,
         FIND_COORDINATOR,
         LIST_GROUPS,
         DESCRIBE_GROUPS,

@@ -122,6 +122,14 @@ class TransactionCoordinator:
             elif transaction.state is State.ONGOING:
                 self._watch(transaction)
 
+    def all(self) -> list[Transaction]:
+        """Every transactional id that is known."""
+        return list(self._transactions.values())
+
+    def now_ms(self) -> int:
+        """Wall time, as in ``Transaction.started_ms``."""
+        return self._clock.now_ms()
+
     async def expire(self) -> None:
         """Forget ids that were not used for ``transactional.id.expiration.ms``."""
         before = self._clock.now_ms() - self._config.transactional_id_expiration_ms
