@@ -160,18 +160,15 @@ class TestFallingBack:
         async with (
             place() as app,
             proxy(app.port, swallows=[UPGRADE]) as (port, _),
-            client(port, timeout=3) as ann,
+            client(port, "websocket", STREAMING, timeout=4) as ann,
         ):
             assert ann.transport == STREAMING
 
     async def test_a_proxy_that_keeps_streams_gets_polls(self):
         async with (
             place() as app,
-            proxy(app.port, refuses=[UPGRADE], swallows=["xhr_streaming"]) as (
-                port,
-                _,
-            ),
-            client(port, timeout=4) as ann,
+            proxy(app.port, swallows=["xhr_streaming"]) as (port, _),
+            client(port, STREAMING, POLLING, timeout=4) as ann,
         ):
             messages = await ann.subscribe("/topic/echo")
             await ann.send("/app/echo", "x")
@@ -213,7 +210,7 @@ class TestFallingBack:
     async def test_where_nothing_gets_through_each_is_named(self):
         async with place() as app, proxy(app.port, refuses=["http/1.1"]) as (port, _):
             with pytest.raises(Disconnected) as caught:
-                await client(port, timeout=3).__aenter__()
+                await client(port).__aenter__()
 
         assert "no SockJS at /ws (403)" in str(caught.value)
 

@@ -262,7 +262,8 @@ class TestProtocol:
         lost = await http.post("/echo/000/bad_session/xhr_send", content='["a"]')
         assert lost.status_code == 404
         first = asyncio.create_task(http.post(f"{url}/xhr"))
-        await asyncio.sleep(0.1)
+        channel = place.opened[0].channel
+        await place.until(lambda: channel._session.attached)
         second = await http.post(f"{url}/xhr")
         assert second.text == 'c[2010,"Another connection still open"]\n'
         place.opened[0].channel.send(b"for the first")
@@ -687,7 +688,8 @@ class TestHandlingClose:
                 one.write(
                     f"POST {url} HTTP/1.1\r\nHost: a\r\nContent-Length: 0\r\n\r\n".encode()
                 )
-                await asyncio.sleep(0.1)
+                channel = place.opened[0].channel
+                await place.until(lambda: channel._session.attached)
             else:
                 await one.read()
                 assert await one.read() == b"o\n"
