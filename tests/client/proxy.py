@@ -1,7 +1,10 @@
-"""A proxy of the kind that people have to live with: some requests do not get through."""
+"""A proxy of the kind that people have to live with: some requests do not get through,
+and what gets through may come in any pieces.
+"""
 
 import asyncio
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 
 
 @asynccontextmanager
@@ -57,6 +60,68 @@ async def proxy(port, *, refuses=(), swallows=()):
     server = await asyncio.start_server(begin, "127.0.0.1", 0)
     try:
         yield server.sockets[0].getsockname()[1], asked
+    finally:
+        server.close()
+        for writer in writers:
+            writer.transport.abort()
+        for task in list(tasks):
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+@dataclass
+class Ports:
+    """Where clients of a server connect to instead."""
+
+    port: int
+    stomp_port: int
+
+
+@asynccontextmanager
+async def cut_into(network, app):
+    """The ports of ``app``, or of a proxy that gives it byte by byte what clients send.
+
+    Args:
+        network: ``whole`` or ``bytes``.
+    """
+    if network == "whole":
+        yield Ports(app.port, app.stomp_port)
+        return
+    async with _bytewise(app.port) as port, _bytewise(app.stomp_port) as stomp_port:
+        yield Ports(port, stomp_port)
+
+
+@asynccontextmanager
+async def _bytewise(port):
+    tasks, writers = set(), set()
+
+    async def cut(reader, writer):
+        while data := await reader.read(65536):
+            for at in range(len(data)):
+                writer.write(data[at : at + 1])
+                await asyncio.sleep(0)  # so that it leaves alone
+        writer.close()
+
+    async def copy(reader, writer):
+        while data := await reader.read(65536):
+            writer.write(data)
+        writer.close()
+
+    async def serve(reader, writer):
+        there, back = await asyncio.open_connection("127.0.0.1", port)
+        writers.update((writer, back))
+        await asyncio.gather(
+            cut(reader, back), copy(there, writer), return_exceptions=True
+        )
+
+    def begin(reader, writer):
+        task = asyncio.ensure_future(serve(reader, writer))
+        tasks.add(task)
+        task.add_done_callback(tasks.discard)
+
+    server = await asyncio.start_server(begin, "127.0.0.1", 0)
+    try:
+        yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
         for writer in writers:

@@ -9,6 +9,7 @@ import pytest
 
 from tests import engines
 from tests.client.place import place
+from tests.client.proxy import cut_into
 
 NODE = Path(__file__).parent / "node"
 
@@ -52,9 +53,10 @@ async def talk(app, library, transport):
         ("stompjs2", "tcp"),
     ],
 )
-async def test_every_frame_does_what_the_client_expects(library, transport):
-    async with place() as app:
-        code, seen = await talk(app, library, transport)
+@pytest.mark.parametrize("network", ["whole", "bytes"])
+async def test_every_frame_does_what_the_client_expects(library, transport, network):
+    async with place() as app, cut_into(network, app) as ports:
+        code, seen = await talk(ports, library, transport)
         await gone(app)
 
         assert seen == {

@@ -7,6 +7,7 @@ import pytest
 
 import stomp
 from tests.client.place import PlaceWithPasswords, place
+from tests.client.proxy import cut_into
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -100,10 +101,17 @@ def conversation(app, version):
     assert first.body == "a"
 
 
-@pytest.mark.parametrize("version", ["1.0", "1.1", "1.2", "websocket"])
-async def test_every_frame_does_what_the_client_expects(version):
-    async with place(kind=PlaceWithPasswords) as app:
-        seen = await asyncio.to_thread(lambda: list(conversation(app, version)))
+@pytest.mark.parametrize(
+    ("version", "network"),
+    [
+        *((version, "whole") for version in ("1.0", "1.1", "1.2", "websocket")),
+        *((version, "bytes") for version in ("1.0", "1.1", "1.2")),
+        # not websocket: it says the proxy's address as its Origin
+    ],
+)
+async def test_every_frame_does_what_the_client_expects(version, network):
+    async with place(kind=PlaceWithPasswords) as app, cut_into(network, app) as ports:
+        seen = await asyncio.to_thread(lambda: list(conversation(ports, version)))
         again = [] if version == "1.0" else [("c", "true")]
         while len(app.users):
             await asyncio.sleep(0.01)

@@ -8,19 +8,25 @@ import asyncio
 import pytest
 
 from tests.client.place import PlaceWithPasswords, place
+from tests.client.proxy import cut_into
 
 stompman = pytest.importorskip("stompman")
 
 pytestmark = pytest.mark.timeout(60)
 
 
+@pytest.fixture(params=["whole", "bytes"])
+def network(request):
+    return request.param
+
+
 @pytest.fixture(params=["tcp", "websocket"])
-async def connected(request):
-    async with place(kind=PlaceWithPasswords) as app:
+async def connected(request, network):
+    async with place(kind=PlaceWithPasswords) as app, cut_into(network, app) as ports:
         where = (
-            {"port": app.stomp_port}
+            {"port": ports.stomp_port}
             if request.param == "tcp"
-            else {"port": app.port, "ws_uri_path": "/ws/websocket"}
+            else {"port": ports.port, "ws_uri_path": "/ws/websocket"}
         )
         parameters = stompman.ConnectionParameters(
             host="127.0.0.1", login="ann", passcode="secret", **where
