@@ -52,14 +52,19 @@ class Owner(Protocol):
 class Response:
     """One answer on its way to the socket."""
 
-    __slots__ = ("kind", "parts", "request")
+    __slots__ = ("kind", "parts", "request", "size")
 
     def __init__(
-        self, request: "Request", kind: ResponseKind, parts: Sequence[Buffer] = ()
+        self,
+        request: "Request",
+        kind: ResponseKind,
+        parts: Sequence[Buffer] = (),
+        size: int = 0,
     ) -> None:
         self.request = request
         self.kind = kind
         self.parts = parts
+        self.size = size
 
 
 class Request:
@@ -120,7 +125,8 @@ class Request:
         if size < 0:
             size = sum(map(len, body))
         prefix = response_prefix(self.header, size)
-        self._finish(Response(self, ResponseKind.SEND, (prefix, *body)))
+        size += len(prefix)
+        self._finish(Response(self, ResponseKind.SEND, (prefix, *body), size))
 
     def respond_nothing(self) -> None:
         """acks=0: there is no response."""

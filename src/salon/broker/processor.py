@@ -266,7 +266,7 @@ class Processor:
             request.record(self._metrics, perf_counter_ns())
         elif response.kind is ResponseKind.SEND:
             self._in_flight[connection] = request
-            if connection.send(response.parts, sum(map(len, response.parts))):
+            if connection.send(response.parts, response.size):
                 self.sent(connection)
         elif response.kind is ResponseKind.NO_OP:
             request.record(self._metrics, perf_counter_ns())

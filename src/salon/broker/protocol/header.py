@@ -9,6 +9,7 @@ from salon.broker.protocol.versions import API_VERSIONS, APIS
 
 _FIXED = struct.Struct(">hhih")
 _I32_PAIR = struct.Struct(">ii")
+_FLEXIBLE_PREFIX = struct.Struct(">iib")
 
 
 class RequestHeader(NamedTuple):
@@ -69,6 +70,7 @@ def parse(frame: memoryview) -> RequestHeader:
 
 def response_prefix(header: RequestHeader, body_size: int) -> bytes:
     """Length prefix and response header in front of ``body_size`` bytes."""
-    if header.flexible and header.api_key != API_VERSIONS:
-        return _I32_PAIR.pack(body_size + 5, header.correlation_id) + b"\0"
-    return _I32_PAIR.pack(body_size + 4, header.correlation_id)
+    key, version, correlation_id, _, _ = header
+    if version >= APIS[key].flexible and key != API_VERSIONS:
+        return _FLEXIBLE_PREFIX.pack(body_size + 5, correlation_id, 0)
+    return _I32_PAIR.pack(body_size + 4, correlation_id)
