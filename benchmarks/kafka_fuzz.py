@@ -84,6 +84,7 @@ class Broker(Measured):
         command += ["--data", str(self.folder / "data"), "--listen", "127.0.0.1:0"]
         command += ["--set", "group.min.session.timeout.ms=1000"]
         command += ["--set", "group.max.session.timeout.ms=5000"]
+        command += ["--set", "log.retention.check.interval.ms=1000"]
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 command, stdout=subprocess.PIPE, stderr=log, text=True
@@ -202,6 +203,22 @@ class Fuzz:
             produce_body(_SHARED, bytes(data), acks=self.chance.choice((0, 1, -1))),
         )
 
+    def read(self) -> bytes:
+        """A right fetch of what spoiled batches left, or a search by timestamp in it."""
+        name = struct.pack(">h", len(_SHARED)) + _SHARED.encode()
+        offset = self.chance.choice((0, 1, self.chance.randrange(5000), -1, 2**62))
+        if self.chance.random() < 0.5:
+            body = struct.pack(">ii", -1, 1) + name
+            body += struct.pack(
+                ">iiq", 1, 0, self.chance.choice((0, 1000, 2**62, -1, -3))
+            )
+            return self.frame(2, 1, body)
+        body = struct.pack(">iiiib", -1, 10, 1, 1 << 20, self.chance.randrange(2))
+        body += (
+            struct.pack(">i", 1) + name + struct.pack(">iiqi", 1, 0, offset, 1 << 20)
+        )
+        return self.frame(1, 4, body)
+
     def noise(self) -> bytes:
         return self.chance.randbytes(self.chance.randrange(1, 300))
 
@@ -210,9 +227,9 @@ class Fuzz:
         kind = self.chance.choices(
             (
                 *("changed", "hostile_counts", "hostile_length", "unknown_api"),
-                *("spoiled_batch", "noise", "cut", "sample"),
+                *("spoiled_batch", "noise", "cut", "sample", "read"),
             ),
-            (30, 20, 5, 5, 15, 3, 20, 2),
+            (30, 20, 5, 5, 15, 3, 20, 2, 5),
         )[0]
         reader, writer = await asyncio.open_connection("127.0.0.1", self.broker.port)
         try:
@@ -330,12 +347,18 @@ async def one_clean_record(port: int, value: bytes) -> None:
 
 
 def make_topics(address: str) -> None:
+    """Small segments for what is spoiled, compacted now and then, too."""
     from confluent_kafka.admin import AdminClient, NewTopic
 
     admin = AdminClient({"bootstrap.servers": address, "log_level": 0})
-    for future in admin.create_topics(
-        [NewTopic(_CLEAN, 1), NewTopic(_SHARED, 1)]
-    ).values():
+    spoiled = {
+        "cleanup.policy": "compact,delete",
+        "min.cleanable.dirty.ratio": "0.1",
+        "segment.bytes": "100000",
+        "retention.bytes": "1000000",
+    }
+    topics = [NewTopic(_CLEAN, 1), NewTopic(_SHARED, 1, config=spoiled)]
+    for future in admin.create_topics(topics).values():
         future.result(20)
 
 
