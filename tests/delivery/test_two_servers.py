@@ -78,8 +78,8 @@ async def until(condition):
 
 async def test_an_event_hops_once_to_the_server_that_holds_the_member(servers):
     one, two = servers
-    await two.routes.add(str(BOB), "phone")
-    await two.routes.add(str(CAT), "web")
+    two.routes.add(str(BOB), "phone")
+    two.routes.add(str(CAT), "web")
     here = await one.chat.group(ANN, "Art", [BOB, CAT], "g")
     await until(lambda: len(two.told.of.get("2", ())) == 1)
     hops = sum(len(p) for p in one.log._topics["node.two"])
@@ -129,7 +129,7 @@ async def test_members_without_a_connection_need_no_hop(servers):
 
 async def test_typing_on_one_server_shows_on_the_other(servers):
     one, two = servers
-    await two.routes.add(str(BOB), "web")
+    two.routes.add(str(BOB), "web")
     here = await one.chat.direct(ANN, BOB)
     await one.chat.typing(ANN, here)
     await until(lambda: any("typing" in str(b) for _, b in two.told.of.get("2", ())))

@@ -178,7 +178,7 @@ def test_a_lone_server_reports_heart_beats_only_and_a_newcomer_hears_all(clock):
 def test_a_missed_report_is_noticed_and_made_good(three):
     one, two, _ = three
     one.connect("ann", "a1")
-    one.registry.reports()  # lost on the way
+    list(one.registry.reports())  # lost on the way
     one.connect("bob", "b1")
     one.say()
     two.hear()
@@ -191,7 +191,7 @@ def test_a_missed_report_is_noticed_and_made_good(three):
 def test_a_server_that_asks_does_not_ask_again_at_once(three):
     one, two, _ = three
     before = two.log.count(Wanted("one"))
-    one.registry.reports()
+    list(one.registry.reports())
     for name in ("ann", "bob"):
         one.connect(name, name)
         one.say()
@@ -250,7 +250,7 @@ def test_many_sessions_are_reported_in_parts(clock, monkeypatch):
         session = one.connect(f"u{n}", f"s{n}")
         one.subscribe(session, "0", f"/topic/{n}")
     one.registry.begin_anew()
-    reports = one.registry.reports()
+    reports = list(one.registry.reports())
     log.extend(reports)
     two.hear()
 
@@ -258,6 +258,27 @@ def test_many_sessions_are_reported_in_parts(clock, monkeypatch):
     assert len(reports) > 5
     assert all(len(msgspec.msgpack.encode(report)) < 2000 for report in reports)
     assert two.seen() == one.seen()
+
+
+def test_what_changes_between_two_parts_is_said_afterwards(clock, monkeypatch):
+    monkeypatch.setattr(registries, "PART_BYTES", 1000)
+    log = []
+    one, two = Server("one", log, clock), Server("two", log, clock)
+    exchange(one, two)
+    sessions = [one.connect(f"u{n}", f"s{n}") for n in range(100)]
+    one.registry.begin_anew()
+    for number, report in enumerate(one.registry.reports()):
+        log.append(report)
+        if number == 2:
+            one.disconnect(sessions[0])  # said already
+            one.disconnect(sessions[99])  # not yet said
+            one.connect("late", "late")
+    two.hear()
+    exchange(one, two, rounds=1)
+
+    assert two.seen() == one.seen()
+    assert "late" in two.seen()
+    assert "u0" not in two.seen()
 
 
 def test_sessions_and_servers_beyond_the_bounds_are_left_out(clock, monkeypatch):
@@ -300,7 +321,7 @@ def test_whatever_was_lost_all_agree_in_the_end(steps):
         elif what == "say":
             server.say()
         elif what == "lose":
-            server.registry.reports()
+            list(server.registry.reports())
         elif what == "hear":
             server.hear()
     clock.advance(registries.ASK_AGAIN_S + 1)

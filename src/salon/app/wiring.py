@@ -31,7 +31,6 @@ from salon.delivery.fanout import Fanout
 from salon.delivery.inbox import Inbox
 from salon.delivery.owner import Owner
 from salon.delivery.receipts import Receipts
-from salon.delivery.whereabouts import RegistryRoutes
 from salon.errors import Refusal, StartupError, Unavailable
 from salon.eventlog import topics
 from salon.eventlog.kafka import KafkaLog
@@ -67,7 +66,6 @@ from salon.pictures.leases import Leases
 from salon.pictures.progress import Board
 from salon.pictures.results import Results
 from salon.pictures.service import Pictures
-from salon.routes.ports import Routes
 from salon.store.accounts import SqlAccounts
 from salon.store.database import Database
 from salon.store.history import SqlHistory
@@ -131,13 +129,13 @@ class Salon:
         self.user_registry = MultiServerUserRegistry(
             node, secrets.token_hex(4), self.users, clock
         )
-        self.routes: Routes = RegistryRoutes(self.user_registry)
         self.subscriptions = SubscriptionRegistry()
         self.template = MessagingTemplate(
             self.subscriptions, self.users, node=secrets.token_hex(2)
         )
         self.sessions = SessionEvents()
         self.user_registry.listen(self.sessions)
+        self.sessions.connected.append(self._came)
         self.connections = Connections(
             total=settings.connections, per_address=settings.connections_per_ip
         )
@@ -177,7 +175,7 @@ class Salon:
         receipts = Receipts(
             event_log, topics.COMMANDS.name, loop.call_later, self.space.check
         )
-        fanout = Fanout(node, self.template, receipts, self.routes, event_log)
+        fanout = Fanout(node, self.template, receipts, self.user_registry, event_log)
         owner = Owner(SqlLedgers(self.database), fanout.deliver)
         inbox = Inbox(node, event_log, self.template, receipts)
         nodes = Nodes(event_log, self.template, self.user_registry)
@@ -254,7 +252,6 @@ class Salon:
         self._forever("inbox", lambda: inbox.run(inbox_ready.set))
         self._forever("nodes", lambda: nodes.run(nodes_ready.set))
         self._forever("fanout", fanout.run)
-        self._forever("routes", self._keep_routes)
         self._forever("leases", leases.run)
         await self._first(
             asyncio.gather(self._owned.wait(), inbox_ready.wait(), nodes_ready.wait())
@@ -369,27 +366,13 @@ class Salon:
         if event is not None and event.type.startswith(("member.", "conversation.")):
             self.history.forget(event.conversation)
 
-    async def _keep_routes(self) -> None:
-        """Write down who connects and goes, in that order."""
-        changes: asyncio.Queue[tuple[bool, Session]] = asyncio.Queue()
-
-        def came(session: Session) -> None:
-            self.connections.bind(
-                session.channel.id,
-                login=session.principal.login,
-                user=session.principal.id,
-            )
-            changes.put_nowait((True, session))
-
-        def went(session: Session) -> None:
-            changes.put_nowait((False, session))
-
-        self.sessions.connected.append(came)
-        self.sessions.disconnected.append(went)
-        while True:
-            here, session = await changes.get()
-            change = self.routes.add if here else self.routes.remove
-            await change(session.principal.id, session.id)
+    def _came(self, session: Session) -> None:
+        """Whose connection it is: for limits, and for the end of a login."""
+        self.connections.bind(
+            session.channel.id,
+            login=session.principal.login,
+            user=session.principal.id,
+        )
 
     async def _problems(self, owner: Owner) -> Mapping[str, str]:
         found = {

@@ -170,7 +170,7 @@ class Fanout:
     async def _run_hops(self) -> None:
         while True:
             users, told = await self._hops.get()
-            for server, there in (await self._routes.elsewhere(users)).items():
+            for server, there in self._routes.elsewhere(users).items():
                 await self._append(server, msgspec.structs.replace(told, users=there))
 
     async def _run_answers(self) -> None:

@@ -125,6 +125,7 @@ class Nodes:
                 self._news.clear()
                 for report in self._registry.reports():
                     await self._append(report)
+                    await asyncio.sleep(0)  # a big one has many parts
                 try:
                     async with asyncio.timeout(HEARTBEAT_S):
                         await self._news.wait()

@@ -1,1 +1,1 @@
-"""(user, terminal) to server, and presence."""
+"""User to the servers that hold connections of theirs."""

@@ -1,6 +1,6 @@
 """Routes in memory: one table shared by the servers of one process.
 
-Salon on one machine has one server; tests put two on one ``Table``.
+For tests, which put two servers on one ``Table``.
 """
 
 from collections import defaultdict
@@ -25,10 +25,11 @@ class MemoryRoutes:
         self._table = table or Table()
         self._table.servers.add(server)
 
-    async def add(self, user: str, terminal: str) -> None:
+    def add(self, user: str, terminal: str) -> None:
+        """A device of ``user`` is connected to this server."""
         self._table.rows[user][self._server].add(terminal)
 
-    async def remove(self, user: str, terminal: str) -> None:
+    def remove(self, user: str, terminal: str) -> None:
         servers = self._table.rows.get(user)
         if servers is None:
             return
@@ -42,7 +43,7 @@ class MemoryRoutes:
     def alone(self) -> bool:
         return self._table.servers <= {self._server}
 
-    async def elsewhere(self, users: Sequence[str]) -> dict[str, list[str]]:
+    def elsewhere(self, users: Sequence[str]) -> dict[str, list[str]]:
         found: defaultdict[str, list[str]] = defaultdict(list)
         for user in users:
             for server in self._table.rows.get(user, ()):

@@ -1,8 +1,8 @@
 """Where a user's devices are connected.
 
-On one machine there is one server and the answer is always "here". Beyond it, a
-shared table maps (user, terminal) to the server that holds the connection; a server
-that dies loses its lease, and its routes with it.
+On one machine there is one server and the answer is always "here". Beyond it, servers
+tell each other (``messaging.registry``); a server that dies is silent, and its routes
+go with it.
 """
 
 from collections.abc import Sequence
@@ -10,21 +10,17 @@ from typing import Protocol
 
 
 class Routes(Protocol):
-    """(user, terminal) → server."""
-
-    async def add(self, user: str, terminal: str) -> None:
-        """A device of ``user`` is connected to this server."""
-        ...
-
-    async def remove(self, user: str, terminal: str) -> None:
-        """It no longer is; removes only what is still ours."""
-        ...
+    """User → the other servers that hold connections of theirs."""
 
     @property
     def alone(self) -> bool:
         """No other server can have devices: nothing needs a hop."""
         ...
 
-    async def elsewhere(self, users: Sequence[str]) -> dict[str, list[str]]:
-        """Which of ``users`` have devices on *other* servers: server → users."""
+    def elsewhere(self, users: Sequence[str]) -> dict[str, list[str]]:
+        """Which of ``users`` have devices on *other* servers: server → users.
+
+        Of a device that connected a moment ago it may not know yet: such a one fetches
+        what it missed, as after any reconnect.
+        """
         ...
