@@ -423,8 +423,9 @@ class ReplicaManager:
         appended.required = batch.base_offset + batch.record_count
         self._messages_in.count += batch.record_count
         self._bytes_in.count += batch.size
-        partition.meters.messages_in.count += batch.record_count
-        partition.meters.bytes_in.count += batch.size
+        meters = partition.meters
+        meters.messages_in.count += batch.record_count
+        meters.bytes_in.count += batch.size
         if partition.group_flushed:
             partition.flusher.request()
         else:
