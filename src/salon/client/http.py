@@ -185,6 +185,7 @@ class Answer:
                 self._complete = True  # its end is that of the connection (HTTP/1.0)
                 self._connection.close()
             else:
+                self._connection.close()
                 raise Disconnected(1006, "the answer was cut")
         except (OSError, httptools.HttpParserError) as error:
             self._connection.close()
