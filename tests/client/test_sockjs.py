@@ -7,7 +7,7 @@ import pytest
 from salon.client.client import Client
 from salon.client.errors import ClientError, Disconnected, Refused
 from salon.gateway.edge import SockJsOptions
-from tests.client.place import Place, place
+from tests.client.place import Place, PlaceWithPasswords, place
 from tests.client.proxy import proxy
 
 pytestmark = pytest.mark.timeout(60)
@@ -85,7 +85,10 @@ async def test_a_refused_connect_says_why_and_tries_nothing_else():
 
 class TestComingBack:
     async def test_it_resumes_where_it_was(self, transport):
-        async with place() as app, client(app.port, transport) as ann:
+        async with (
+            place(kind=PlaceWithPasswords) as app,  # nobody waits for a guest's name
+            client(app.port, transport) as ann,
+        ):
             news = await ann.subscribe("/topic/news")
             app.template.send("/topic/news", b"1")
             assert (await anext(news)).body == b"1"
@@ -177,7 +180,7 @@ class TestFallingBack:
 
     async def test_what_worked_is_tried_first_when_it_comes_back(self):
         async with (
-            place() as app,
+            place(kind=PlaceWithPasswords) as app,
             proxy(app.port, refuses=[UPGRADE]) as (port, asked),
             client(port) as ann,
         ):
