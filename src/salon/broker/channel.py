@@ -39,6 +39,7 @@ class Connection(Protocol):
 
     id: str
     host: str
+    software: tuple[str, str]
 
 
 class Owner(Protocol):

@@ -37,6 +37,8 @@ from salon.broker.endpoint import Endpoint
 from salon.broker.log.file_region import FileRegion
 from salon.broker.memory_pool import MemoryPool
 
+UNKNOWN_SOFTWARE = ("unknown", "unknown")
+"""What a client is called that does not say what it is (KIP-511)."""
 _LENGTH = struct.Struct(">i")
 _FIRST_ALLOCATION = 1_114_112
 """Bytes of a large frame that are allocated before any of them is there: one librdkafka
@@ -77,6 +79,7 @@ class Connection(asyncio.BufferedProtocol):
     def __init__(self, owner: ConnectionOwner, connection_id: str, host: str) -> None:
         self.id = connection_id
         self.host = host
+        self.software = UNKNOWN_SOFTWARE
         self.muted = False
         self.closed = False
         self.last_active_ns = 0

@@ -314,7 +314,8 @@ class ReplicaManager:
         are read must not be closed.
         """
         log = partition.log
-        if log.failure is None and cleaner.worth_it(log, now_ms):
+        visible = partition.high_watermark.offset
+        if log.failure is None and cleaner.worth_it(log, now_ms, visible):
             await asyncio.shield(self._loop.create_task(self._clean(partition, now_ms)))
 
     async def _clean(self, partition: Partition, now_ms: int) -> None:
@@ -322,7 +323,8 @@ class ReplicaManager:
         async with partition.cleaning:
             log.cleaning = True
             try:
-                closed = cleaner.cleanable(log, now_ms)
+                visible = partition.high_watermark.offset
+                closed = cleaner.cleanable(log, now_ms, visible)
                 if not closed:
                     return
                 cleaned = await self._loop.run_in_executor(

@@ -1,5 +1,6 @@
 """The pipeline at this moment, as plain data: what ``salon broker status`` draws."""
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -7,6 +8,8 @@ from salon.broker.metrics import Metrics
 from salon.broker.purgatory import Purgatory
 from salon.broker.replicas import ReplicaManager
 from salon.broker.socket_server import Plane, SocketServer
+
+_MOST_CLIENTS = 20
 
 
 def pipeline(
@@ -18,9 +21,10 @@ def pipeline(
     """Every stage with what waits there and how much it may be.
 
     Returns:
-        JSON-ready: ``listeners``, ``planes``, ``memory`` of requests, ``purgatories``,
-        ``requests`` (count and milliseconds by name), ``topics`` (counts by name),
-        ``totals``, ``offline`` partitions with the reason. Shares are 0 to 1.
+        JSON-ready: ``listeners``, ``clients`` (connections by software), ``planes``,
+        ``memory`` of requests, ``purgatories``, ``requests`` (count and milliseconds by
+        name), ``topics`` (counts by name), ``totals``, ``offline`` partitions with the
+        reason. Shares are 0 to 1.
     """
     counts = dict(metrics.counts())
     gauges = dict(metrics.gauges())
@@ -37,6 +41,7 @@ def pipeline(
             for name, each in network.acceptors.items()
         },
         "connections": network.quotas.total,
+        "clients": _clients(network),
         "planes": planes,
         "memory": {
             "used": gauges["MemoryPoolUsed"],
@@ -56,6 +61,16 @@ def pipeline(
             if each.log.failure is not None
         },
     }
+
+
+def _clients(network: SocketServer) -> dict[str, int]:
+    """How many connections each client software has (KIP-511), most first."""
+    found = Counter(
+        " ".join(connection.software)
+        for processor in (*network.data.processors, *network.control.processors)
+        for connection in processor.connections
+    )
+    return dict(found.most_common(_MOST_CLIENTS))
 
 
 def _topics(counts: Mapping[str, int]) -> dict[str, dict[str, int]]:

@@ -95,6 +95,13 @@ def _listeners(
     if memory["available"] < 2**62:
         held = memory["used"], memory["used"] + memory["available"]
         table.add_row("memory of requests", "", bar(*map(int, held)))
+    if now["clients"]:
+        told = (f"{name}: {count}" for name, count in now["clients"].items())
+        return Panel(
+            Group(table, Text("   ".join(told), "dim")),
+            title="acceptors",
+            title_align="left",
+        )
     return Panel(table, title="acceptors", title_align="left")
 
 

@@ -53,17 +53,22 @@ class Cleaned(NamedTuple):
     end: int
 
 
-def cleanable(log: PartitionLog, now_ms: int) -> list[Segment]:
+def cleanable(
+    log: PartitionLog, now_ms: int, high_watermark: int | None = None
+) -> list[Segment]:
     """The segments that a pass may rewrite, from the first on.
 
-    Closed and flushed; nothing of an open transaction in them; no record younger than
-    ``min.compaction.lag.ms``.
+    Closed and flushed; nothing at or beyond the high watermark, which may be cut again,
+    or of an open transaction; no record younger than ``min.compaction.lag.ms``.
     """
-    stable = min(log.producers.open.values(), default=log.end.offset)
+    limit = log.flushed.offset
+    if high_watermark is not None:
+        limit = min(limit, high_watermark)
+    limit = min((limit, *log.producers.open.values()))
     young = now_ms - log.config.min_compaction_lag_ms
     found = []
     for segment, following in zip(log.segments, log.segments[1:], strict=False):
-        if following.base_offset > min(stable, log.flushed.offset):
+        if following.base_offset > limit:
             break
         if log.config.min_compaction_lag_ms and segment.max_timestamp > young:
             break
@@ -71,9 +76,9 @@ def cleanable(log: PartitionLog, now_ms: int) -> list[Segment]:
     return found
 
 
-def worth_it(log: PartitionLog, now_ms: int) -> bool:
+def worth_it(log: PartitionLog, now_ms: int, high_watermark: int | None = None) -> bool:
     """Whether enough was never compacted, or something has waited too long for it."""
-    closed = cleanable(log, now_ms)
+    closed = cleanable(log, now_ms, high_watermark)
     dirty = [s for s in closed if s.base_offset >= log.cleaned_offset]
     if not dirty:
         return False
