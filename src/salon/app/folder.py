@@ -9,6 +9,9 @@ from typing import IO
 
 from salon.errors import StartupError
 
+LOG_ADDRESS = "log-address"
+"""A file of the folder: where the log of the server listens, for ``salon send``."""
+
 
 def claim(folder: Path) -> IO[str]:
     """Make the folder and lock it; keep the returned file open.

@@ -16,7 +16,7 @@ import structlog
 from fastapi import Request
 
 from salon.app.children import Child
-from salon.app.folder import listen
+from salon.app.folder import LOG_ADDRESS, listen
 from salon.app.settings import Settings
 from salon.app.space import Space
 from salon.chat.api import router as chat_router
@@ -46,6 +46,8 @@ from salon.gateway.peers import Peers
 from salon.gateway.server import Server
 from salon.gateway.tcp import TcpServer
 from salon.gateway.timer import TimerWheel
+from salon.imaging.backends import choose
+from salon.imaging.card import ModelUnusable
 from salon.imaging.request import MAX_PROMPT
 from salon.media.files import FileMedia
 from salon.messaging.dispatch import Dispatcher
@@ -80,9 +82,6 @@ CLASSIC_LIB = Path(__file__).parent.parent / "webapp" / "classic-lib"
 
 WEBAPP = Path(__file__).parent.parent / "webapp"
 """The built page; ``make web`` and the wheel's build hook put it there."""
-
-LOG_ADDRESS = "log-address"
-"""Where the log listens, in the server's folder: for ``salon send``."""
 
 MEMBERS = ("user", "admin")
 
@@ -408,8 +407,20 @@ class Salon:
     def _token_file(self) -> Path:
         return self.settings.data / "worker.token"
 
+    def _picture_model(self) -> list[str]:
+        """Raises StartupError for a model that the worker could not load."""
+        model = self.settings.picture_model
+        if model is None:
+            return []
+        try:
+            choose.check(choose.Choice(model))
+        except ModelUnusable as error:
+            raise StartupError(f"SALON_PICTURE_MODEL: {error}.") from error
+        return ["--model", str(model.absolute())]
+
     def _worker(self, listening: socket.socket) -> Child:
         port = listening.getsockname()[1]
+        model = self._picture_model()
         return Child(
             "worker",
             lambda: (
@@ -422,6 +433,7 @@ class Salon:
                 f"{self.node}-1",
                 "--threads",
                 str(self.settings.picture_threads),
+                *model,
                 "--parent-watch",
             ),
         )

@@ -11,10 +11,8 @@ from typing import Annotated
 
 import typer
 
+from salon.app.folder import LOG_ADDRESS
 from salon.errors import Refusal, StartupError, Unavailable
-
-LOG_ADDRESS = "log-address"
-"""``app.wiring`` writes it there; importing that takes a second."""
 
 
 def send(
