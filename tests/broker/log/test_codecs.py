@@ -1,6 +1,7 @@
 """Codecs: what the clients' libraries write is read, and bombs do not go off."""
 
 import gzip
+import random
 
 import lz4.frame
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from salon.broker.log import codecs
 
 TEXT = b"one two three " * 5000
+NOISE = bytes(random.Random(1).randbytes(200_000))
 CODECS = (codecs.NONE, codecs.GZIP, codecs.SNAPPY, codecs.LZ4, codecs.ZSTD)
 
 
@@ -41,6 +43,9 @@ def test_what_we_write_is_read_by_the_libraries_of_clients():
     assert gzip.decompress(codecs.compress(codecs.GZIP, TEXT)) == TEXT
     assert snappy_decode(codecs.compress(codecs.SNAPPY, TEXT)) == TEXT
     assert lz4.frame.decompress(codecs.compress(codecs.LZ4, TEXT)) == TEXT
+    assert lz4.frame.decompress(codecs.compress(codecs.LZ4, NOISE)) == NOISE
+    told = lz4.frame.get_frame_info(codecs.compress(codecs.LZ4, TEXT))
+    assert not told["block_linked"], "Java reads no such frames"
     assert zstandard.decompress(codecs.compress(codecs.ZSTD, TEXT)) == TEXT
 
 

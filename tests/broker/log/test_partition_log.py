@@ -368,3 +368,14 @@ def test_a_segment_is_closed_when_it_is_old(tmp_path: Path):
 
     assert (young, len(log.segments)) == (1, 2)
     assert values(log) == [b"a", b"b"]
+
+
+def test_records_of_long_ago_do_not_get_a_segment_each(tmp_path: Path):
+    """A topic that is copied from elsewhere is old from its first second on."""
+    log = PartitionLog(tmp_path / "t-0", SMALL.with_overrides({"segment.ms": "1000"}))
+    for i in range(5):
+        append(log, b"%d" % i, timestamp=1000)
+        flush(log)
+        log.roll_if_old(1_000_000 + 300 * i)
+
+    assert [segment.base_offset for segment in log.segments] == [0, 1, 5]

@@ -21,6 +21,12 @@ _XERIAL = b"\x82SNAPPY\0"
 _XERIAL_HEAD = _XERIAL + struct.pack(">ii", 1, 1)
 _XERIAL_BLOCK = 32 * 1024
 _I32 = struct.Struct(">i")
+_LZ4_HEAD = bytes.fromhex("04224d18 60 40 82")
+"""Magic, version 1 with independent blocks and no checksums, blocks of 64 KiB, and the
+checksum of these two bytes."""
+_LZ4_BLOCK = 64 * 1024
+_LZ4_PLAIN = 1 << 31
+_U32_LITTLE = struct.Struct("<I")
 
 
 @cache
@@ -72,8 +78,25 @@ def compress(codec: int, data: bytes) -> bytes:
             block = bytes(_cramjam().snappy.compress_raw(data[at : at + _XERIAL_BLOCK]))
             blocks += [_I32.pack(len(block)), block]
         return b"".join(blocks)
-    module = _cramjam().lz4 if codec == LZ4 else _cramjam().zstd
-    return bytes(module.compress(data))
+    if codec == LZ4:
+        return _lz4_frame(data)
+    return bytes(_cramjam().zstd.compress(data))
+
+
+def _lz4_frame(data: bytes) -> bytes:
+    """A frame of blocks that do not depend on each other.
+
+    Java's reader takes no others, and ``cramjam``'s frames are not of that kind.
+    """
+    frame = [_LZ4_HEAD]
+    for at in range(0, len(data), _LZ4_BLOCK):
+        plain = data[at : at + _LZ4_BLOCK]
+        block = bytes(_cramjam().lz4.compress_block(plain, store_size=False))
+        if len(block) < len(plain):
+            frame += [_U32_LITTLE.pack(len(block)), block]
+        else:
+            frame += [_U32_LITTLE.pack(len(plain) | _LZ4_PLAIN), plain]
+    return b"".join((*frame, _U32_LITTLE.pack(0)))
 
 
 def _error() -> type[Exception]:

@@ -34,6 +34,7 @@ FLUSHED_OFFSET = "flushed-offset"
 _OFFSET = struct.Struct(">q")
 _SENDFILE_FROM = 32_768
 """Smaller reads are copied: two system calls more would cost more than the copies."""
+_FOR_EVER_MS = 2**63
 _MAX_RELATIVE = 2**31 - 1
 _INDEX_MAX_POSITION = 2**31 - 1
 
@@ -121,6 +122,7 @@ class PartitionLog:
         self.failure: str | None = None
         self.damaged_at: int | None = None
         self.cleaning = False
+        self._rolled_ms = -_FOR_EVER_MS
         self.cleaned_offset = cleaned_offset
         self._cache = TailCache(cache_bytes)
         self._checkpoint_fd = os.open(
@@ -561,13 +563,18 @@ class PartitionLog:
     def roll_if_old(self, now_ms: int) -> None:
         """Close the active segment when its oldest record is ``segment.ms`` old.
 
+        At most once in ``segment.ms``: records may say that they are of 1970, all of
+        them, and would otherwise get a segment of their own with every call.
+
         Raises:
             StorageError: ours; the active segment stays.
         """
         if self._all_safe:
             first = self.active.first_timestamp
-            if 0 <= first < now_ms - self._most_age_ms:
+            before = now_ms - self._most_age_ms
+            if 0 <= first < before and self._rolled_ms <= before:
                 self.roll()
+                self._rolled_ms = now_ms
 
     @property
     def _most_age_ms(self) -> int:
