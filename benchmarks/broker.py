@@ -231,7 +231,7 @@ def unbatched(
                 raise RuntimeError(done.stderr.strip())
             return [float(text) for text in done.stdout.split()]
 
-        run(3)  # Java compiles
+        run(6)  # Java compiles
         cpu = server.cpu_s()
         count, took, p50, p99 = run(seconds)
         used = server.cpu_s() - cpu
