@@ -51,6 +51,8 @@ def test_a_single_thing_is_left_whole(prompt: str) -> None:
         ("cherry tomatoes", "cherry tomato"),
         ("puppies", "puppy"),
         ("buses", "bus"),
+        ("roses", "rose"),
+        ("houses", "house"),
         ("mice", "mouse"),
         ("octopus", "octopus"),
         ("glass", "glass"),

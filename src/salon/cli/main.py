@@ -17,6 +17,7 @@ COMMANDS = {
     "run": ("salon.cli.run:run", "Start the messenger: everything, in one folder."),
     "imagine": ("salon.cli.imagine:imagine", "Draw a picture in the shell, offline."),
     "sample": ("salon.cli.sample:sample", "A sheet of a model of `salon train ddpm`."),
+    "evaluate": ("salon.cli.evaluate:evaluate", "How good a picture model is."),
     "train": ("salon.cli.train:app", "Train the picture model on your own machine."),
     "broker": ("salon.cli.broker:broker", "The embedded Kafka, alone."),
     "classic": ("salon.cli.classic:classic", "The guest chat alone: STOMP's example."),

@@ -51,10 +51,15 @@ def emoji(
     ] = None,
     threads: _Threads = 2,
     seed: Annotated[int, typer.Option(min=0)] = 0,
+    begin: Annotated[
+        Path | None,
+        typer.Option(help="a model folder to go on from, instead of from nothing"),
+    ] = None,
 ) -> None:
     """Fetch, draw and caption the emoji, train the three networks, write the model.
 
-    Can be stopped at any time and started again with the same folder.
+    Can be stopped at any time and started again with the same folder, on another
+    machine too: a checkpoint holds all that is needed.
     """
     with _training_extra():
         from salon.imaging import recipe
@@ -71,7 +76,7 @@ def emoji(
         if stage in (None, name):
             seconds = 60.0 * minutes * share
             with _bar(name, console) as watch:
-                recipe.train_stage(name, data, place, seconds, watch)
+                recipe.train_stage(name, data, place, seconds, watch, begin)
     if stage is None:
         export(out, out / "model")
         sheet(out / "model", out / "sheet.png")
@@ -113,35 +118,48 @@ def export(
 
 
 @app.command()
+def judge(
+    out: _Folder = Path("train"),
+    minutes: Annotated[float, typer.Option(min=0.05)] = 20.0,
+    threads: _Threads = 1,
+    seed: Annotated[int, typer.Option(min=0)] = 0,
+) -> None:
+    """Train the encoder that `salon evaluate --judge` looks at pictures with.
+
+    It learns from six vendors' emoji and is examined with OpenMoji, which it has never
+    seen. Can be stopped and started again; the files lie in OUT/judge.
+    """
+    with _training_extra():
+        from salon.imaging import judging
+        from salon.imaging.models import device
+    device.choose("cpu", threads)
+    console = Console()
+    with _bar("judge", console) as bar:
+
+        def watch(done: "TrainingProgress", share: float, loss: float) -> None:
+            bar("judge", done, share, loss)
+
+        seconds = 60.0 * minutes
+        exam = judging.make(out, out / "packages", seconds, watch, console.log, seed)
+    console.print_json(json.dumps(exam))
+
+
+@app.command()
 def evaluate(
     out: _Folder = Path("train"),
     model: Annotated[Path, typer.Option(help="the model folder")] = Path("model"),
     features: Annotated[
-        Path | None,
-        typer.Option(help="MobileNetV2 weights in torchvision's file format"),
+        Path | None, typer.Option(help="MobileNetV2: .onnx, or torchvision's .pth")
     ] = None,
     count: Annotated[int, typer.Option(min=10, help="labels to draw")] = 320,
-    threads: _Threads = 2,
+    threads: _Threads = 1,
 ) -> None:
-    """Measure label retrieval and write it to metrics.json in the training folder."""
-    from salon.imaging.data.dataset import Dataset
-    from salon.imaging.evaluation import Evaluation, Features
-    from salon.imaging.runtime import EmbeddedModel
+    """`salon evaluate`, its figures kept for the card of the training folder."""
+    from salon.cli.evaluate import evaluate as examine
 
-    console = Console()
-    eye = None
-    if features is not None:
-        with _training_extra():
-            from salon.imaging.export import export_features
-        export_features(features, out / "features.onnx")
-        eye = Features(out / "features.onnx", threads)
-    evaluation = Evaluation(
-        EmbeddedModel.load(model, threads), Dataset.load(out / "dataset"), eye
-    )
-    report = evaluation.run(count, note=console.log)
-    text = json.dumps(report, indent=2)
-    (out / "metrics.json").write_text(text + "\n", "utf-8")
-    console.print_json(text)
+    examiner = out / "judge" if (out / "judge" / "judge.json").exists() else None
+    examine(model, out, out / "packages", features, examiner, count, threads)
+    (out / "evaluation.json").replace(out / "metrics.json")
 
 
 @app.command()

@@ -21,6 +21,8 @@ from torch import Tensor, nn
 from salon.imaging import modelcard
 from salon.imaging.card import CARD, fingerprint
 from salon.imaging.concepts import Concepts
+from salon.imaging.models.contrastive import SIDE as JUDGE_SIDE
+from salon.imaging.models.contrastive import Judge
 from salon.imaging.models.mobilenet import load_mobilenet
 from salon.imaging.models.prior import Prior
 from salon.imaging.models.unet import UNet
@@ -105,6 +107,33 @@ def _checkpoint_of(training: Path, name: str) -> Path:
     return training / f"{name}.safetensors"
 
 
+def export_judge(training: Path, target: Path, exam: dict[str, Any]) -> None:
+    """Write ``judge.onnx``, ``judge.npz`` and ``judge.json`` of a trained judge.
+
+    ``exam`` is what it scored (``training/contrastive.py``); the directions of its
+    labels are kept in half precision.
+    """
+    arrays = dict(np.load(training / "judge-labels.npz", allow_pickle=False))
+    model = Judge(len(arrays["labels"]))
+    checkpoint.load_average(training / "judge.safetensors", model)
+    target.mkdir(parents=True, exist_ok=True)
+    image = {"image": (3, JUDGE_SIDE, JUDGE_SIDE)}
+    export_network(model.tower.eval(), image, target / "judge.onnx")
+    with torch.no_grad():
+        directions = model.directions(torch.from_numpy(arrays["vectors"])).numpy()
+    np.savez(
+        target / "judge.npz",
+        labels=arrays["labels"],
+        directions=directions.astype(np.float16),
+    )
+    facts = {**exam, "side": JUDGE_SIDE, "parameters": _count(model.tower)}
+    (target / "judge.json").write_text(json.dumps(facts, indent=2) + "\n", "utf-8")
+
+
+def _count(model: nn.Module) -> int:
+    return sum(p.numel() for p in model.parameters())
+
+
 def export_features(weights: Path, path: Path) -> None:
     """Write MobileNetV2 as the classifier that the evaluation looks with."""
     export_network(load_mobilenet(weights), {"image": (3, 128, 128)}, path)
@@ -150,6 +179,37 @@ def halve(model: onnx.ModelProto) -> None:
     kept = [v for v in model.graph.value_info if v.name not in known]
     del model.graph.value_info[:]
     model.graph.value_info.extend(kept)
+
+
+def load_weights(path: Path, model: nn.Module) -> None:
+    """Fill a network with the weights of its exported file, to train on from there.
+
+    The exporter folds what it reshapes or transposes (the norms, the maps of the
+    text) into constants without their names, in the order of use, which is that of
+    the network's parameters; those are taken in turn.
+
+    Raises ``ValueError`` where the file lacks a weight or has another shape.
+    """
+    graph = onnx.load(str(path)).graph
+    tensors = {
+        tensor.name.removesuffix("_half"): numpy_helper.to_array(tensor)
+        for tensor in graph.initializer
+    }
+    known = dict(model.named_parameters())
+    nameless = iter(
+        value
+        for name, value in tensors.items()
+        if name not in known and name.startswith("val_") and value.size >= _MIN_HALF
+    )
+    with torch.no_grad():
+        for name, parameter in known.items():
+            found = tensors[name] if name in tensors else next(nameless, np.empty(0))
+            if found.size != parameter.numel():
+                raise ValueError(f"{path} has no fitting weight {name}")
+            if name not in tensors and parameter.dim() == 2:
+                found = found.T
+            shaped = found.reshape(tuple(parameter.shape)).astype(np.float32)
+            parameter.copy_(torch.from_numpy(shaped))
 
 
 def largest_difference(

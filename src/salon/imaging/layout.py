@@ -148,7 +148,7 @@ def singular(noun: str) -> str:
         last = _IRREGULAR[last]
     elif re.search(r"[^aeiou]ies$", last):
         last = f"{last[:-3]}y"
-    elif re.search(r"(?:s|sh|ch|x|to)es$", last):
+    elif re.search(r"(?:ss|sh|ch|x|to|[^o]us)es$", last):
         last = last[:-2]
     elif re.search(r"[a-z][^su]s$", last):
         last = last[:-1]

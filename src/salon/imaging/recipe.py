@@ -34,7 +34,7 @@ from salon.imaging.training import unet as unet_training
 from salon.imaging.training import upscaler as upscaler_training
 from salon.imaging.training.loop import Progress
 
-STAGES = {"prior": 0.24, "upscaler": 0.12, "unet": 0.6, "polish": 0.04}
+STAGES = {"prior": 0.22, "upscaler": 0.12, "unet": 0.54, "polish": 0.12}
 """The trained parts in order, and the share of the training time each gets."""
 
 _OWN_EVERY = 4
@@ -75,31 +75,44 @@ def train_stage(
     place: Workplace,
     seconds: float,
     watch: Watch,
+    begin: Path | None = None,
 ) -> Progress:
-    """Train one of ``STAGES`` for ``seconds`` in all, resumed ones included."""
+    """Train one of ``STAGES`` for ``seconds`` in all, resumed ones included.
+
+    ``begin`` is a model folder: prior and U-Net start from its weights, with smaller
+    steps, instead of from chance. A checkpoint, where there is one, goes before.
+    """
     torch.manual_seed(place.seed)
-    model: nn.Module
+    begun, model = begin is not None, _new_network(stage)
     if stage == "prior":
-        model, loss = Prior(), prior_training.loss(data)
-        recipe = prior_training.recipe(seconds, place.seed)
+        loss = prior_training.loss(data)
+        recipe = prior_training.recipe(seconds, place.seed, begun)
     elif stage == "upscaler":
-        model, loss = Upscaler(), upscaler_training.loss(data.originals)
+        loss = upscaler_training.loss(upscaler_training.with_compositions(data))
         recipe = upscaler_training.recipe(seconds, place.seed)
     elif stage == "unet":
-        model, loss = UNet(), unet_training.loss(data, load_prior(place.folder))
-        recipe = unet_training.recipe(seconds, place.seed)
+        loss = unet_training.loss(data, load_prior(place.folder))
+        recipe = unet_training.recipe(seconds, place.seed, begun)
     elif stage == "polish":
-        model = Upscaler()
         checkpoint.load_average(place.folder / "upscaler.safetensors", model)
-        loss = upscaler_training.loss(data.originals, own=own_pictures(data, place))
+        everything = upscaler_training.with_compositions(data)
+        loss = upscaler_training.loss(everything, own=own_pictures(data, place))
         recipe = upscaler_training.polish_recipe(seconds, place.seed)
     else:
         raise ValueError(f"stage is one of {', '.join(STAGES)}, not {stage!r}")
+    if begin is not None and stage in ("prior", "unet"):
+        export.load_weights(begin / f"{stage}.onnx", model)
 
     def tell(progress: Progress, value: float) -> None:
         watch(stage, progress, progress.share(recipe), value)
 
     return loop.train(model, loss, recipe, place.folder, tell)[1]
+
+
+def _new_network(stage: str) -> nn.Module:
+    if stage == "prior":
+        return Prior()
+    return UNet() if stage == "unet" else Upscaler()
 
 
 def own_pictures(

@@ -91,6 +91,7 @@ class EmbeddedModel:
         self._prior = prior
         self._unet = unet
         self._upscaler = upscaler
+        self._labels = set(concepts.labels)
         self._read = Reader(condition, concepts, self._prior_canvas)
 
     @classmethod
@@ -114,6 +115,11 @@ class EmbeddedModel:
                 for part in ("prior", "unet", "upscaler")
             ),
         )
+
+    @property
+    def labels(self) -> set[str]:
+        """What it was trained to draw, in English: for evaluation."""
+        return self._labels
 
     @property
     def maker(self) -> Maker:

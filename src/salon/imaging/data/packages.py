@@ -19,10 +19,11 @@ class PackagesMissing(Unavailable):
 
 def fetch(folder: Path) -> tuple[Path, Path]:
     """Return the unpacked (art, words) packages, fetching what is missing."""
-    return _fetch_one(folder, *ART), _fetch_one(folder, *WORDS)
+    return fetch_package(folder, *ART), fetch_package(folder, *WORDS)
 
 
-def _fetch_one(folder: Path, name: str, version: str) -> Path:
+def fetch_package(folder: Path, name: str, version: str) -> Path:
+    """Return one unpacked npm package, fetching it where it is missing."""
     stem = f"{name.removeprefix('@').replace('/', '-')}-{version}"
     unpacked, archive = folder / stem, folder / f"{stem}.tgz"
     if (unpacked / "package.json").exists():

@@ -1,7 +1,9 @@
 """32 -> 128: six residual blocks, then sub-pixel convolution (Shi et al. 2016).
 
 All convolutions run at 32 x 32; the last one writes 16 values per pixel and channel
-that are rearranged into a 4 x 4 block, added to the nearest-neighbour enlargement.
+that are rearranged into a 4 x 4 block, added to the bilinear enlargement: what the
+network has to supply is sharpness. Added to the nearest neighbours instead it first
+has to learn to undo their steps, and a few thousand batches left some of them.
 """
 
 from __future__ import annotations
@@ -41,4 +43,5 @@ class Upscaler(nn.Module):
         """(n, 4, h, w) -> (n, 4, 4h, 4w)."""
         x = self.enter(canvas)
         detail = F.pixel_shuffle(self.leave(x + self.blocks(x)), SCALE)
-        return detail + F.interpolate(canvas, scale_factor=float(SCALE), mode="nearest")
+        smooth = F.interpolate(canvas, scale_factor=float(SCALE), mode="bilinear")
+        return detail + smooth
