@@ -23,13 +23,23 @@ rounded to 35.7 million, in the paper.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
+
+from salon.imaging.models.attention import SpatialAttention
+from salon.imaging.models.blocks import (
+    Downsample,
+    Norm,
+    ResnetBlock,
+    TimestepEmbedding,
+    Upsample,
+    sinusoidal,
+    zero,
+)
 
 ATTENTION_AT = 16
 """Attention is used at the largest resolution that does not exceed this (paper)."""
@@ -75,6 +85,11 @@ class UNetConfig:
                 f"image size must be a multiple of {halvings} and at least "
                 f"{2 * halvings} for this network, got {self.image_size}"
             )
+
+    @property
+    def norm(self) -> Norm:
+        """Of every group normalisation."""
+        return Norm(self.size.groups, _EPSILON)
 
     @property
     def attention(self) -> list[bool]:
@@ -143,99 +158,6 @@ class UNetConfig:
 _EPSILON = 1e-6
 
 
-def sinusoidal(t: Tensor, width: int) -> Tensor:
-    """(B,) steps -> (B, width): sines, then cosines (Vaswani et al. 2017, sec. 3.5).
-
-    Wave lengths grow from 2 pi to 10,000 * 2 pi, so that both neighbouring and distant
-    steps look different.
-    """
-    half = width // 2
-    exponents = torch.arange(half, dtype=torch.float32, device=t.device) / (half - 1)
-    angles = t.float()[:, None] * torch.exp(-math.log(10_000.0) * exponents)
-    return torch.cat([angles.sin(), angles.cos()], dim=1)
-
-
-class TimestepEmbedding(nn.Module):
-    """(B, width) -> (B, 4 * width)."""
-
-    def __init__(self, width: int) -> None:
-        super().__init__()
-        self.linear_1 = nn.Linear(width, 4 * width)
-        self.linear_2 = nn.Linear(4 * width, 4 * width)
-
-    def forward(self, sines: Tensor) -> Tensor:
-        """Two linear layers."""
-        result: Tensor = self.linear_2(F.silu(self.linear_1(sines)))
-        return result
-
-
-class ResnetBlock(nn.Module):
-    """norm, SiLU, conv, + time, norm, SiLU, dropout, conv, + shortcut."""
-
-    def __init__(
-        self, width_in: int, width_out: int, time: int, config: UNetConfig
-    ) -> None:
-        super().__init__()
-        groups = config.size.groups
-        self.norm1 = nn.GroupNorm(groups, width_in, eps=_EPSILON)
-        self.conv1 = nn.Conv2d(width_in, width_out, 3, padding=1)
-        self.time_emb_proj = nn.Linear(time, width_out)
-        self.norm2 = nn.GroupNorm(groups, width_out, eps=_EPSILON)
-        self.dropout = nn.Dropout(config.dropout)
-        self.conv2 = nn.Conv2d(width_out, width_out, 3, padding=1)
-        if width_in != width_out:
-            self.conv_shortcut = nn.Conv2d(width_in, width_out, 1)
-        _zero(self.conv2)
-
-    def forward(self, x: Tensor, time: Tensor) -> Tensor:
-        """(B, in, h, w), (B, time) -> (B, out, h, w)."""
-        h = self.conv1(F.silu(self.norm1(x)))
-        h = h + self.time_emb_proj(F.silu(time))[:, :, None, None]
-        h = self.conv2(self.dropout(F.silu(self.norm2(h))))
-        shortcut: Tensor = (
-            self.conv_shortcut(x) if hasattr(self, "conv_shortcut") else x
-        )
-        return shortcut + h
-
-
-class Attention(nn.Module):
-    """Every place of the map looks at every other; one head, added to the input."""
-
-    def __init__(self, width: int, groups: int) -> None:
-        super().__init__()
-        self.group_norm = nn.GroupNorm(groups, width, eps=_EPSILON)
-        self.to_q = nn.Linear(width, width)
-        self.to_k = nn.Linear(width, width)
-        self.to_v = nn.Linear(width, width)
-        self.to_out = nn.ModuleList([nn.Linear(width, width)])
-        _zero(self.to_out[0])
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, c, h, w) -> (B, c, h, w)."""
-        places = self.group_norm(x).flatten(2).transpose(1, 2)  # (B, h * w, c)
-        q, k, v = self.to_q(places), self.to_k(places), self.to_v(places)
-        mixed = F.scaled_dot_product_attention(q[:, None], k[:, None], v[:, None])
-        out = self.to_out[0](mixed[:, 0])  # (B, h * w, c)
-        result: Tensor = x + out.transpose(1, 2).reshape(x.shape)
-        return result
-
-
-class Resample(nn.Module):
-    """Halve (stride 2) or double (nearest neighbour) the map, then convolve."""
-
-    def __init__(self, width: int, *, up: bool) -> None:
-        super().__init__()
-        self.up = up
-        self.conv = nn.Conv2d(width, width, 3, stride=1 if up else 2, padding=1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, c, h, w) -> (B, c, h / 2, w / 2) or (B, c, 2 h, 2 w)."""
-        if self.up:
-            x = F.interpolate(x, scale_factor=2.0, mode="nearest")
-        result: Tensor = self.conv(x)
-        return result
-
-
 class Block(nn.Module):
     """Residual blocks of one level, each with its attention where there is any."""
 
@@ -250,10 +172,14 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         if attention:
-            heads = [Attention(width_out, config.size.groups) for _ in widths]
-            self.attentions = nn.ModuleList(heads)
+            self.attentions = nn.ModuleList(
+                [SpatialAttention(width_out, config.norm) for _ in widths]
+            )
         self.resnets = nn.ModuleList(
-            [ResnetBlock(w, width_out, time, config) for w in widths]
+            [
+                ResnetBlock(w, width_out, time, config.norm, config.dropout)
+                for w in widths
+            ]
         )
 
     def layer(self, i: int, x: Tensor, time: Tensor) -> Tensor:
@@ -279,7 +205,7 @@ class DownBlock(Block):
         widths = [width_in, *[width_out] * (config.size.layers - 1)]
         super().__init__(widths, width_out, time, config, attention=attention)
         if not last:
-            self.downsamplers = nn.ModuleList([Resample(width_out, up=False)])
+            self.downsamplers = nn.ModuleList([Downsample(width_out)])
 
     def forward(self, x: Tensor, time: Tensor) -> tuple[Tensor, list[Tensor]]:
         """Return what goes on down, and the skips: the map after every layer."""
@@ -311,7 +237,7 @@ class UpBlock(Block):
         widths = [a + b for a, b in zip(coming, skips, strict=True)]
         super().__init__(widths, width_out, time, config, attention=attention)
         if not last:
-            self.upsamplers = nn.ModuleList([Resample(width_out, up=True)])
+            self.upsamplers = nn.ModuleList([Upsample(width_out)])
 
     def forward(self, x: Tensor, skips: list[Tensor], time: Tensor) -> Tensor:
         """Take the skips off the end of the list."""
@@ -327,7 +253,7 @@ class MidBlock(Block):
 
     def __init__(self, width: int, time: int, config: UNetConfig) -> None:
         super().__init__([width, width], width, time, config, attention=False)
-        self.attentions = nn.ModuleList([Attention(width, config.size.groups)])
+        self.attentions = nn.ModuleList([SpatialAttention(width, config.norm)])
 
     def forward(self, x: Tensor, time: Tensor) -> Tensor:
         """(B, c, h, w) -> (B, c, h, w)."""
@@ -373,9 +299,9 @@ class DDPMUNet(nn.Module):
             self.up_blocks.append(up)
             before = width
 
-        self.conv_norm_out = nn.GroupNorm(config.size.groups, first, eps=_EPSILON)
+        self.conv_norm_out = config.norm(first)
         self.conv_out = nn.Conv2d(first, config.pictures, 3, padding=1)
-        _zero(self.conv_out)
+        zero(self.conv_out)
 
     def forward(self, x_t: Tensor, t: Tensor) -> Tensor:
         """x_t (B, 3, H, W) in about [-1, 1], t (B,) ints -> (B, 3, H, W)."""
@@ -390,9 +316,3 @@ class DDPMUNet(nn.Module):
             x = up(x, skips, time)
         result: Tensor = self.conv_out(F.silu(self.conv_norm_out(x)))
         return result
-
-
-def _zero(layer: nn.Module) -> None:
-    """Residual branches and the answer begin at 0: the network begins as its skips."""
-    nn.init.zeros_(layer.weight)
-    nn.init.zeros_(layer.bias)
