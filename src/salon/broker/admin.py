@@ -5,7 +5,7 @@ request, sent again, takes over. Removal is the other way round.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any
 
@@ -24,6 +24,7 @@ class Admin:
         logs: their files.
         replicas: their partitions.
         executor: where the disk is waited for.
+        broker_id: of this broker.
     """
 
     def __init__(
@@ -32,7 +33,9 @@ class Admin:
         logs: LogManager,
         replicas: ReplicaManager,
         executor: Executor,
+        broker_id: int,
     ) -> None:
+        self._broker_id = broker_id
         self._topics = topics
         self._logs = logs
         self._replicas = replicas
@@ -45,13 +48,24 @@ class Admin:
         partitions: int,
         settings: Mapping[str, str] | None = None,
         *,
+        replication_factor: int = 1,
+        assignment: Sequence[Sequence[int]] = (),
         validate_only: bool = False,
     ) -> Topic:
         """Make a topic.
 
+        Args:
+            name: of it.
+            partitions: how many.
+            settings: its own.
+            replication_factor: brokers that have each partition.
+            assignment: which ones, the preferred leader first; empty: as it comes.
+            validate_only: only say whether it could be made.
+
         Raises:
-            ApiError: theirs; it exists, or its name, partitions or settings are wrong.
+            ApiError: theirs; it exists, or something about it is impossible.
         """
+        self._check_replicas(replication_factor, assignment)
         async with self._changing:
             if self._topics.get(name) is not None:
                 raise ApiError(Code.TOPIC_ALREADY_EXISTS, f"topic {name!r} exists")
@@ -59,6 +73,18 @@ class Admin:
             if not validate_only:
                 await self._lead(topic, 0)
             return topic
+
+    def _check_replicas(self, factor: int, assignment: Sequence[Sequence[int]]) -> None:
+        me = [self._broker_id]
+        if any(list(replicas) != me for replicas in assignment):
+            raise ApiError(
+                Code.INVALID_REPLICA_ASSIGNMENT, f"there is one broker, {me[0]}"
+            )
+        if factor != 1:
+            raise ApiError(
+                Code.INVALID_REPLICATION_FACTOR,
+                f"replication factor {factor}; there is one broker",
+            )
 
     async def ensure(
         self, name: str, partitions: int, settings: Mapping[str, str] | None = None
@@ -139,6 +165,7 @@ class Admin:
             partition = self._replicas.partitions.get(key)
             if partition is None:
                 raise ApiError(Code.UNKNOWN_TOPIC_OR_PARTITION)
+            partition.check_epoch(-1)  # only the leader can
             if partition.topic.internal:
                 raise ApiError(Code.INVALID_TOPIC_EXCEPTION)
             end = partition.high_watermark.offset

@@ -121,6 +121,11 @@ class Request:
         """The broker's address as the clients of this listener are told."""
         return self.owner.endpoint.told
 
+    @property
+    def listener(self) -> str:
+        """Name of the listener that it came by."""
+        return self.owner.endpoint.name
+
     def respond(self, *body: Buffer, size: int = -1) -> None:
         """Send ``body`` (its parts one after another) with the response header."""
         if size < 0:

@@ -357,6 +357,80 @@ class BrokerConfig:
         "partitions of __consumer_offsets",
         low=1,
     )
+    offsets_topic_replication_factor: int = setting(
+        # 1 where Kafka has 3: there is one broker, unless it is told otherwise.
+        "offsets.topic.replication.factor",
+        1,
+        "brokers that have __consumer_offsets",
+        low=1,
+    )
+    default_replication_factor: int = setting(
+        "default.replication.factor",
+        1,
+        "brokers that have a topic which names no number",
+        low=1,
+    )
+    controller_quorum_voters: str = setting(
+        # Kafka's name; its value there names several.
+        "controller.quorum.voters",
+        "",
+        "id@host:port of the controller's control listener; empty = no cluster",
+    )
+    inter_broker_listener_name: str = setting(
+        "inter.broker.listener.name",
+        "",
+        "listener on which other brokers copy; clients do not use it",
+    )
+    broker_heartbeat_interval_ms: int = setting(
+        "broker.heartbeat.interval.ms", 2_000, "between two signs of life", low=1
+    )
+    broker_session_timeout_ms: int = setting(
+        "broker.session.timeout.ms",
+        9_000,
+        "silence after which a broker is dead",
+        low=1,
+    )
+    replica_lag_time_max_ms: int = setting(
+        "replica.lag.time.max.ms",
+        30_000,
+        "how long a follower in sync may be behind",
+        low=1,
+    )
+    replica_fetch_wait_max_ms: int = setting(
+        "replica.fetch.wait.max.ms", 500, "how long a follower's fetch waits", low=1
+    )
+    replica_fetch_min_bytes: int = setting(
+        "replica.fetch.min.bytes", 1, "bytes that a follower's fetch waits for", low=1
+    )
+    replica_fetch_max_bytes: int = setting(
+        "replica.fetch.max.bytes",
+        1_048_576,
+        "most bytes of a partition in a follower's fetch",
+        low=1024,
+    )
+    replica_fetch_response_max_bytes: int = setting(
+        "replica.fetch.response.max.bytes",
+        10_485_760,
+        "most bytes in one follower's fetch",
+        low=1024,
+    )
+    replica_fetch_backoff_ms: int = setting(
+        "replica.fetch.backoff.ms",
+        1_000,
+        "pause after a follower's fetch failed",
+        low=1,
+    )
+    replica_high_watermark_checkpoint_interval_ms: int = setting(
+        "replica.high.watermark.checkpoint.interval.ms",
+        5_000,
+        "how often high watermarks are noted",
+        low=1,
+    )
+    unclean_leader_election_enable: bool = setting(
+        "unclean.leader.election.enable",
+        False,
+        "whether a replica that lacks acknowledged records may lead",
+    )
     offset_metadata_max_bytes: int = setting(
         "offset.metadata.max.bytes", 4096, "longest metadata of a commit", low=0
     )
@@ -434,6 +508,7 @@ class BrokerConfig:
                 f"({self.socket_request_max_bytes}) would never fit"
             )
         self._check_listeners()
+        self._check_cluster()
         self._check_sasl()
         self._check_metrics()
         self.quota_limits  # noqa: B018 - raises where an override is wrong
@@ -474,6 +549,62 @@ class BrokerConfig:
                 f"ssl.client.auth is {self.ssl_client_auth}; it needs "
                 "ssl.truststore.location"
             )
+
+    def _check_cluster(self) -> None:
+        inter = self.inter_broker_listener
+        if not self.controller_quorum_voters:
+            for name, value in (
+                ("inter.broker.listener.name", inter != ""),
+                ("default.replication.factor", self.default_replication_factor > 1),
+                (
+                    "offsets.topic.replication.factor",
+                    self.offsets_topic_replication_factor > 1,
+                ),
+            ):
+                if value:
+                    raise SettingError(
+                        f"{name} is for a cluster; controller.quorum.voters names none"
+                    )
+            return
+        self.controller  # noqa: B018 - raises where it is no voter
+        control = self.control_plane_listener_name.upper()
+        by_name = {each.name: each for each in self.bound_listeners}
+        if not control:
+            raise SettingError(
+                "a cluster needs control.plane.listener.name: the controller speaks there"
+            )
+        if inter not in by_name or inter == control or len(by_name) < 3:
+            raise SettingError(
+                "a cluster needs inter.broker.listener.name, a listener of its own "
+                "beside those of clients and of the controller"
+            )
+        for name in (control, inter):
+            if by_name[name].protocol != "PLAINTEXT":
+                raise SettingError(
+                    f"brokers speak to each other on {name} in PLAINTEXT, on loopback"
+                )
+
+    @property
+    def inter_broker_listener(self) -> str:
+        return self.inter_broker_listener_name.upper()
+
+    @property
+    def controller(self) -> tuple[int, str, int] | None:
+        """Id, host and port of the controller; None where there is no cluster.
+
+        Raises:
+            SettingError: theirs; it is no id@host:port.
+        """
+        voter = self.controller_quorum_voters
+        if not voter:
+            return None
+        id_, at, address = voter.partition("@")
+        if not at or not id_.isdigit() or "," in address:
+            raise SettingError(
+                f"controller.quorum.voters is {voter!r}; it looks like 1@127.0.0.1:9093 "
+                "and names one controller"
+            )
+        return int(id_), *parse_address("controller.quorum.voters", address)[1:]
 
     @property
     def _overridden(self) -> tuple[str, ...]:

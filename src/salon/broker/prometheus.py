@@ -13,6 +13,8 @@ from salon.broker.metrics import Histogram, Metrics
 
 _BEANS = {
     "AcceptorBlockedPercent": "network_acceptor",
+    "ActiveControllerCount": "controller_kafkacontroller",
+    "AtMinIsrPartitionCount": "server_replicamanager",
     "BytesInPerSec": "server_brokertopicmetrics",
     "BytesOutPerSec": "server_brokertopicmetrics",
     "BytesRejectedPerSec": "server_brokertopicmetrics",
@@ -21,6 +23,11 @@ _BEANS = {
     "ControlPlaneNetworkProcessorAvgIdlePercent": "network_socketserver",
     "ExpiredConnectionsKilledCount": "network_socketserver",
     "ExpiresPerSec": "server_delayedfetchmetrics",
+    "FailedIsrUpdatesPerSec": "server_replicamanager",
+    "IsrExpandsPerSec": "server_replicamanager",
+    "IsrShrinksPerSec": "server_replicamanager",
+    "MaxLag": "server_replicafetchermanager",
+    "OfflinePartitionsCount": "controller_kafkacontroller",
     "FailedFetchRequestsPerSec": "server_brokertopicmetrics",
     "FailedProduceRequestsPerSec": "server_brokertopicmetrics",
     "IdlePercent": "network_processor",

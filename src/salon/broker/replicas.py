@@ -4,16 +4,18 @@
 may see. With ``flush.policy=group`` it is the flushed offset: a record that a power cut
 can remove is shown to nobody, and acks=all waits in the produce purgatory until the
 high watermark has passed it. With ``flush.policy=none`` it is the log end offset, as in
-Kafka with one replica. With more replicas it will be the smallest of theirs; everything
-else here stays.
+Kafka with one replica. With more replicas it is the smallest of theirs, and a partition
+may have its leader elsewhere: ``replication.partition`` says how; everything else here
+stays.
 
 A move of the high watermark completes what waits for it, once per turn of the loop
 however many appends came in that turn.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
+from typing import ClassVar
 
 from salon.broker.config import GROUP
 from salon.broker.errors import ApiError, Code, StorageError
@@ -32,12 +34,16 @@ from salon.broker.topics import Topic
 Key = tuple[str, int]
 
 _ALL = -1
-_REPLICAS = 1
-"""In-sync replicas of every partition: this broker."""
 
 
 class Partition:
-    """The leader's view of one partition."""
+    """The leader's view of one partition, whose only replica is here."""
+
+    replicated: ClassVar[bool] = False
+    """Whether other brokers copy it: then they are woken by each append."""
+    leads = True
+    in_sync_count = 1
+    under_replicated = False
 
     __slots__ = (
         "cleaning",
@@ -69,6 +75,11 @@ class Partition:
         return self.log.config.flush_policy == GROUP
 
     @property
+    def spare_replicas(self) -> int:
+        """In-sync replicas beyond ``min.insync.replicas``; negative: too few."""
+        return self.in_sync_count - self.log.config.min_insync_replicas
+
+    @property
     def high_watermark(self) -> LogOffset:
         """End of what consumers may see."""
         log = self.log
@@ -80,6 +91,24 @@ class Partition:
         if committed and self.log.producers.open:
             return self.log.last_stable(end)
         return end
+
+    def acknowledgement(self, required: int, epoch: int) -> Code | None:
+        """What acks=all is told of records up to ``required``; None: wait.
+
+        Args:
+            required: the offset behind them.
+            epoch: the leader epoch under which they were appended.
+        """
+        if self.high_watermark.offset >= required:
+            return Code.NONE
+        return None if self.log.failure is None else Code.KAFKA_STORAGE_ERROR
+
+    def check_latest(self) -> None:
+        """Whether "the latest offset" can be told.
+
+        Raises:
+            ApiError: ours; OFFSET_NOT_AVAILABLE right after an election.
+        """
 
     def check_epoch(self, epoch: int) -> None:
         """Compare a client's idea of the leader epoch with ours (KIP-320).
@@ -96,7 +125,7 @@ class Partition:
 class Appended:
     """What became of the records of one partition; ``required`` is what acks=all needs."""
 
-    __slots__ = ("base_offset", "error", "message", "partition", "required")
+    __slots__ = ("base_offset", "epoch", "error", "message", "partition", "required")
 
     def __init__(self, partition: Partition | None) -> None:
         self.partition = partition
@@ -104,6 +133,7 @@ class Appended:
         self.message: str | None = None
         self.base_offset = -1
         self.required = -1
+        self.epoch = partition.leader_epoch if partition is not None else -1
 
     def fail(self, code: Code, message: str | None = None) -> "Appended":
         self.error = code
@@ -137,19 +167,17 @@ class DelayedProduce(DelayedOperation):
         still = []
         for each in self._pending:
             assert each.partition is not None
-            log = each.partition.log
-            if each.partition.high_watermark.offset >= each.required:
-                continue
-            if log.failure is not None:
-                each.fail(Code.KAFKA_STORAGE_ERROR, log.failure)
-            else:
+            code = each.partition.acknowledgement(each.required, each.epoch)
+            if code is None:
                 still.append(each)
+            elif code is not Code.NONE:
+                each.fail(code, each.partition.log.failure)
         self._pending = still
         return not still and self.force_complete()
 
     def on_complete(self) -> None:
         for each in self._pending:
-            each.fail(Code.REQUEST_TIMED_OUT, "the records are not flushed yet")
+            each.fail(Code.REQUEST_TIMED_OUT, "the records are not safe yet")
         self._done()
 
     def on_expiration(self) -> None:
@@ -200,7 +228,7 @@ class DelayedFetch(DelayedOperation):
     def try_complete(self) -> bool:
         available = 0
         for partition, offset, start in self._starts:
-            if partition.gone:
+            if partition.gone or not partition.leads:
                 return self.force_complete()
             end = partition.visible_end(committed=self._committed)
             if end.offset <= offset:
@@ -238,7 +266,7 @@ class ReplicaManager:
     ) -> None:
         self.partitions: dict[Key, Partition] = {}
         self._produce_purgatory = produce_purgatory
-        self._fetch_purgatory = fetch_purgatory
+        self.fetch_purgatory = fetch_purgatory
         self._executor = executor
         self._metrics = metrics
         self._loop = asyncio.get_running_loop()
@@ -255,14 +283,18 @@ class ReplicaManager:
         self._expired_produces = metrics.meter("ExpiresPerSec")
         self._expired_fetches = metrics.meter("ExpiresPerSec,fetcherType=consumer")
         metrics.gauge("PartitionCount", lambda: len(self.partitions))
-        metrics.gauge("LeaderCount", lambda: len(self.partitions))
-        metrics.gauge("UnderReplicatedPartitions", lambda: 0)  # one replica is all
+        metrics.gauge("LeaderCount", lambda: sum(p.leads for p in self._all()))
+        metrics.gauge(
+            "UnderReplicatedPartitions",
+            lambda: sum(p.under_replicated for p in self._all()),
+        )
         metrics.gauge(
             "UnderMinIsrPartitionCount",
-            lambda: sum(
-                each.log.config.min_insync_replicas > _REPLICAS
-                for each in self.partitions.values()
-            ),
+            lambda: sum(p.leads and p.spare_replicas < 0 for p in self._all()),
+        )
+        metrics.gauge(
+            "AtMinIsrPartitionCount",
+            lambda: sum(p.leads and p.spare_replicas == 0 for p in self._all()),
         )
         metrics.gauge(
             "OfflineReplicaCount",
@@ -271,16 +303,25 @@ class ReplicaManager:
 
     # --- which partitions ---
 
-    def add(self, topic: Topic, index: int, log: PartitionLog) -> Partition:
-        """Lead a partition from now on."""
+    def _all(self) -> Iterable[Partition]:
+        return self.partitions.values()
+
+    def add(
+        self,
+        topic: Topic,
+        index: int,
+        log: PartitionLog,
+        kind: Callable[[Topic, int, PartitionLog, GroupFlusher], Partition] = Partition,
+    ) -> Partition:
+        """Have a partition from now on; lead it, unless ``kind`` knows better."""
         key = (topic.name, index)
         flusher = GroupFlusher(
             log,
             self._executor,
-            lambda: self._high_watermark_moved(key),
+            lambda: self.high_watermark_moved(key),
             self._metrics.histogram("LogFlushRateAndTimeMs"),
         )
-        partition = self.partitions[key] = Partition(topic, index, log, flusher)
+        partition = self.partitions[key] = kind(topic, index, log, flusher)
         partition.meters = self._topic_metrics.of(topic.name)
         return partition
 
@@ -293,7 +334,7 @@ class ReplicaManager:
                 await partition.flusher.idle()
         partition.topic = topic
         partition.log.config = topic.config
-        self._high_watermark_moved(key)
+        self.high_watermark_moved(key)
 
     async def remove(self, key: Key) -> None:
         """Stop leading a partition; what waits on it is answered."""
@@ -302,7 +343,7 @@ class ReplicaManager:
         partition.log.failure = "the topic is deleted"
         async with partition.cleaning:
             await partition.flusher.idle()
-        self._high_watermark_moved(key)
+        self.high_watermark_moved(key)
         self._metrics.forget(f"ExpiresPerSec,topic={key[0]},partition={key[1]}")
         if not any(topic == key[0] for topic, _ in self.partitions):
             self._topic_metrics.forget(key[0])
@@ -357,10 +398,14 @@ class ReplicaManager:
             return appended.fail(Code.UNKNOWN_TOPIC_OR_PARTITION)
         try:
             data = data or memoryview(b"")
-            if acks == _ALL and partition.log.config.min_insync_replicas > _REPLICAS:
+            if acks == _ALL and partition.spare_replicas < 0:
                 raise ApiError(
-                    Code.NOT_ENOUGH_REPLICAS, "min.insync.replicas; there is one broker"
+                    Code.NOT_ENOUGH_REPLICAS,
+                    f"min.insync.replicas is {partition.log.config.min_insync_replicas}, "
+                    f"in sync are {partition.in_sync_count}",
                 )
+            if not partition.leads:
+                raise ApiError(Code.NOT_LEADER_OR_FOLLOWER)
             self._append(partition, appended, data, zstd=zstd, verify=verify)
         except ApiError as error:
             appended.fail(error.code, error.message)
@@ -430,8 +475,10 @@ class ReplicaManager:
         meters.bytes_in.count += batch.size
         if partition.group_flushed:
             partition.flusher.request()
+            if partition.replicated:
+                self.high_watermark_moved(partition.key)  # followers fetch it
         else:
-            self._high_watermark_moved(partition.key)
+            self.high_watermark_moved(partition.key)
 
     def wait_for_acks(
         self, appended: list[Appended], timeout_ms: int, done: Callable[[], None]
@@ -545,11 +592,11 @@ class ReplicaManager:
             committed=committed,
         )
         keys = [q.partition.key for q in queries if q.partition is not None]
-        self._fetch_purgatory.try_complete_else_watch(operation, keys)
+        self.fetch_purgatory.try_complete_else_watch(operation, keys)
 
     # --- events ---
 
-    def _high_watermark_moved(self, key: Key) -> None:
+    def high_watermark_moved(self, key: Key) -> None:
         if not self._moved:
             self._loop.call_soon(self._complete_moved)
         self._moved[key] = None
@@ -558,7 +605,7 @@ class ReplicaManager:
         moved, self._moved = self._moved, {}
         for key in moved:
             self._produce_purgatory.check_and_complete(key)
-            self._fetch_purgatory.check_and_complete(key)
+            self.fetch_purgatory.check_and_complete(key)
 
     async def flush_all(self) -> None:
         """Wait until every partition is on the platter."""

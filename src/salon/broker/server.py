@@ -14,9 +14,10 @@ from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any, Self
 
-from salon.broker import prometheus
+from salon.broker import cluster, prometheus
 from salon.broker.admin import Admin
 from salon.broker.channel import Request
+from salon.broker.cluster import Cluster, ClusterAdmin
 from salon.broker.config import BrokerConfig
 from salon.broker.errors import StorageError
 from salon.broker.groups.coordinator import GroupCoordinator
@@ -28,9 +29,11 @@ from salon.broker.log.folder import DataFolder
 from salon.broker.log.manager import LogManager
 from salon.broker.loop_timer import LoopTimer
 from salon.broker.metrics import Metrics
+from salon.broker.nodes import Nodes, OneBroker
 from salon.broker.protocol import cold
 from salon.broker.purgatory import Purgatory
 from salon.broker.replicas import Partition, ReplicaManager
+from salon.broker.replication.partition import ReplicatedPartition
 from salon.broker.socket_server import SocketServer
 from salon.broker.status import pipeline
 from salon.broker.topics import OFFSETS_TOPIC, Topics
@@ -124,6 +127,7 @@ class Broker:
             metrics,
         )
         self.topics = Topics(config.folder, config.topic_defaults)
+        self.cluster: Cluster | None = None
         self._open_logs()
         offsets_topic = self.topics.get(OFFSETS_TOPIC)
         offsets = Offsets(
@@ -141,6 +145,7 @@ class Broker:
             now_ms,
             self._clock,
         )
+        self.groups.offsets.alone = self.cluster is None
         self.groups.load()
         self.transactions = TransactionCoordinator(
             config,
@@ -160,19 +165,37 @@ class Broker:
         return await loop.run_in_executor(self._executor, new)
 
     def _open_logs(self) -> None:
+        config = self.config
         clean = self._folder.take_clean_mark()
         self._logs = LogManager(
-            self.config.folder,
-            clean=clean,
-            cache_bytes=self.config.log_read_cache_bytes,
+            config.folder, clean=clean, cache_bytes=config.log_read_cache_bytes
         )
+        if config.controller is not None:
+            self.cluster = Cluster(
+                config,
+                self.topics,
+                self._logs,
+                self.replicas,
+                self._executor,
+                self.metrics,
+                self._role_changed,
+                self._topic_gone,
+            )
+            self.cluster.replication.open_known()
+            return
         for topic in self.topics.all():
             for index in range(topic.partitions):
                 opened = self._logs.open(topic.name, topic.id, index, topic.config)
                 self.replicas.add(topic, index, opened)
 
     def _listen(self) -> None:
-        self.admin = Admin(self.topics, self._logs, self.replicas, self._executor)
+        parts = self.topics, self._logs, self.replicas, self._executor
+        nodes: Nodes = OneBroker(self.config.broker_id, self.replicas)
+        self.admin = Admin(*parts, self.config.broker_id)
+        if self.cluster is not None:
+            nodes = self.cluster
+            self.admin = ClusterAdmin(*parts, self.config.broker_id)
+            self.admin.cluster = self.cluster
         self._apis = Apis(
             Context(
                 self.config,
@@ -183,12 +206,28 @@ class Broker:
                 self.groups,
                 self.transactions,
                 self.metrics,
+                nodes,
+                self.cluster,
             )
         )
         self.network = SocketServer(self.config, self._handle, self.metrics)
         self.host, self.port = self.network.main.host, self.network.main.port
         self.transactions.recover()
         self.network.start()
+        if self.cluster is not None:
+            told = self.network.told
+            self.cluster.start(self._folder.cluster_id, told)
+
+    def _role_changed(self, partition: ReplicatedPartition) -> None:
+        """Coordinators live where the partition is led that keeps what they know."""
+        if partition.topic.name == OFFSETS_TOPIC:
+            if partition.leads:
+                self.groups.take_over(partition.index)
+            else:
+                self.groups.resign(partition.index)
+
+    def _topic_gone(self, name: str) -> None:
+        self.groups.offsets.forget_topic(name)
 
     async def _serve_pages(self) -> None:
         """/metrics, /health and /status, and a file that says where."""
@@ -203,8 +242,11 @@ class Broker:
             (self.config.folder / STATUS_ADDRESS).write_text(text)
 
     def status(self) -> dict[str, Any]:
-        """The pipeline at this moment."""
-        return pipeline(self.network, self.purgatories, self.replicas, self.metrics)
+        """The pipeline at this moment, and the cluster if there is one."""
+        now = pipeline(self.network, self.purgatories, self.replicas, self.metrics)
+        if self.cluster is not None:
+            now["cluster"] = cluster.describe(self.cluster)
+        return now
 
     def _metrics_page(self) -> Answer:
         return 200, "text/plain; version=0.0.4", prometheus.text(self.metrics)
@@ -276,7 +318,11 @@ class Broker:
         for task in self._tasks:
             task.cancel()
         await self.http.close()
+        if self.cluster is not None:
+            await self.cluster.leave()
         await self.network.stop_handling()
+        if self.cluster is not None:
+            await self.cluster.close()
         await self.transactions.close()
         await self.replicas.flush_all()
         await asyncio.sleep(0)  # acknowledgements that the last flush made possible

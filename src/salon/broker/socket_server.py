@@ -94,6 +94,8 @@ class SocketServer:
             before=self.control.pool if control_name else None,
         )
         self.acceptors: dict[str, Acceptor] = {}
+        self.told: dict[str, tuple[str, int]] = {}
+        """Address of each listener, as its clients are told."""
         metrics.gauge("connection-count", lambda: self.quotas.total)
         accepted = self.quotas.accepted
         metrics.gauge("broker-connection-accept-rate", Since(accepted.total))
@@ -121,9 +123,12 @@ class SocketServer:
     def _listen(self, listener: Listener, *, control: bool) -> None:
         config = self._config
         plane = self.control if control else self.data
+        served = versions.CONTROL if control else versions.ALL
+        if control and config.controller_quorum_voters:
+            served |= versions.CLUSTER
         endpoint = Endpoint(
             listener,
-            versions.CONTROL if control else versions.ALL,
+            served,
             config.socket_request_max_bytes,
             config.connections_max_idle_ms,
             self.quotas,
@@ -151,7 +156,7 @@ class SocketServer:
         self._measure(listener.name, plane, processors, acceptor)
         told = parse_advertised(config.advertised_listeners).get(listener.name)
         host, port = told or (acceptor.host, acceptor.port)
-        endpoint.told = (host, port or acceptor.port)
+        endpoint.told = self.told[listener.name] = (host, port or acceptor.port)
 
     def _measure(
         self, name: str, plane: Plane, processors: list[Processor], acceptor: Acceptor
@@ -181,9 +186,11 @@ class SocketServer:
 
     @property
     def main(self) -> Acceptor:
-        """The first listener for data."""
-        control = self._config.control_plane_listener_name.upper()
-        return next(a for name, a in self.acceptors.items() if name != control)
+        """The first listener for clients' data."""
+        config = self._config
+        others = {config.control_plane_listener_name.upper()}
+        others.add(config.inter_broker_listener)
+        return next(a for name, a in self.acceptors.items() if name not in others)
 
     @property
     def control_acceptor(self) -> Acceptor | None:

@@ -43,6 +43,14 @@ def serve(
         list[str] | None,
         typer.Option("--set", help="A setting under Kafka's name: name=value."),
     ] = None,
+    cluster: Annotated[
+        int,
+        typer.Option(
+            help="Run this many brokers that copy each other, for study and tests.",
+            min=1,
+            max=9,
+        ),
+    ] = 1,
     ready_json: Annotated[
         bool, typer.Option(help="Print one line of JSON when clients may connect.")
     ] = False,
@@ -53,6 +61,14 @@ def serve(
     """Run a single-machine Kafka that unmodified Kafka clients can use."""
     if context.invoked_subcommand is not None:
         return
+    if cluster > 1:
+        from salon.cli import broker_cluster
+
+        raise typer.Exit(
+            broker_cluster.run(
+                data, cluster, listen, settings or [], ready_json=ready_json
+            )
+        )
     from salon.cli.broker_process import run
 
     code = run(

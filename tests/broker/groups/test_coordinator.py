@@ -41,6 +41,9 @@ class Kept:
     def groups(self) -> list[str]:
         return []
 
+    def leads(self, group: str) -> bool:
+        return True
+
     def store(
         self, group: str, state: GroupState, done: Callable[[Code], None]
     ) -> None:

@@ -128,6 +128,30 @@ class GroupCoordinator:
         for group_id in self.offsets.groups():  # of consumers that assign themselves
             self._groups.setdefault(group_id, Group(group_id))
 
+    def take_over(self, index: int) -> None:
+        """This broker leads a partition of ``__consumer_offsets`` from now on."""
+        for group_id, state in self.offsets.load_partition(index).items():
+            self._groups[group_id] = self._restore(group_id, state)
+        for group_id in self.offsets.groups():
+            self._groups.setdefault(group_id, Group(group_id))
+
+    def resign(self, index: int) -> None:
+        """Another broker leads it: who waits here is told to look for that one."""
+        for group in self.all():
+            if self.offsets.partition_for(group.id) != index:
+                continue
+            del self._groups[group.id]
+            for task in group.pending.values():
+                task.cancel()
+            for member in group.members.values():
+                if member.session is not None:
+                    member.session.cancel()
+                for answer in (member.on_join, member.on_sync):
+                    if answer is not None:
+                        answer(Code.NOT_COORDINATOR)
+                member.on_join = member.on_sync = None
+        self.offsets.forget_partition(index)
+
     # --- JoinGroup ---
 
     def join(self, join: Join, answer: Callable[[JoinResult], None]) -> None:
@@ -149,8 +173,7 @@ class GroupCoordinator:
             answer(JoinResult(error.code, join.member_id))
 
     def _check_join(self, join: Join) -> None:
-        if not join.group_id:
-            raise ApiError(Code.INVALID_GROUP_ID)
+        self.check_group(join.group_id)
         low = self._config.group_min_session_timeout_ms
         high = self._config.group_max_session_timeout_ms
         if not low <= join.session_timeout_ms <= high:
@@ -305,6 +328,8 @@ class GroupCoordinator:
         """Begin the next generation with whoever has joined."""
         if group.state is not State.PREPARING_REBALANCE:
             return
+        if self._groups.get(group.id) is not group:
+            return  # another broker coordinates it by now
         for member in list(group.members.values()):
             # A static member that is away keeps its place until its session ends.
             if member.on_join is None and member.instance_id is None:
@@ -502,8 +527,7 @@ class GroupCoordinator:
         Raises:
             ApiError: theirs; not a member, or of another generation.
         """
-        if not group_id:
-            raise ApiError(Code.INVALID_GROUP_ID)
+        self.check_group(group_id)
         group = self._groups.get(group_id)
         if generation < 0 and not member_id:
             # A consumer that assigns itself; it may not disturb a living group.
@@ -560,9 +584,19 @@ class GroupCoordinator:
             del self._groups[group_id]
             self.offsets.forget(group_id, done)
 
-    def _existing(self, group_id: str) -> Group:
+    def check_group(self, group_id: str) -> None:
+        """Whether a group may be asked about here.
+
+        Raises:
+            ApiError: theirs; it has no name, or another broker coordinates it.
+        """
         if not group_id:
             raise ApiError(Code.INVALID_GROUP_ID)
+        if not self.offsets.leads(group_id):
+            raise ApiError(Code.NOT_COORDINATOR)
+
+    def _existing(self, group_id: str) -> Group:
+        self.check_group(group_id)
         group = self._groups.get(group_id)
         if group is None:
             raise ApiError(Code.UNKNOWN_MEMBER_ID)

@@ -47,6 +47,7 @@ class Offsets:
         self._replicas = replicas
         self._partitions = partitions
         self._clock = clock
+        self.alone = True
         self._committed: dict[str, dict[TopicPartition, Committed]] = {}
         # By producer: what holds when its transaction is committed.
         self._in_transaction: dict[int, list[tuple[OffsetKey, Committed]]] = {}
@@ -54,6 +55,12 @@ class Offsets:
     def partition_for(self, group: str) -> int:
         """Where a group's records go."""
         return hash_code(group) % self._partitions
+
+    def leads(self, group: str) -> bool:
+        """Whether this broker coordinates a group (or the topic is not made yet)."""
+        key = (OFFSETS_TOPIC, self.partition_for(group))
+        partition = self._replicas.partitions.get(key)
+        return partition.leads if partition is not None else self.alone
 
     # --- reading ---
 
@@ -63,17 +70,27 @@ class Offsets:
     def groups(self) -> Iterable[str]:
         return self._committed.keys()
 
+    def forget_partition(self, index: int) -> None:
+        """Somebody else coordinates the groups of a partition from now on."""
+        for group in [g for g in self._committed if self.partition_for(g) == index]:
+            del self._committed[group]
+
     def load(self) -> dict[str, GroupState]:
-        """Read ``__consumer_offsets``.
+        """Read the partitions of ``__consumer_offsets`` that are led here.
 
         Returns:
             The newest state of every group.
         """
         states: dict[str, GroupState] = {}
         for index in range(self._partitions):
-            partition = self._replicas.partitions.get((OFFSETS_TOPIC, index))
-            if partition is None:
-                continue
+            states |= self.load_partition(index)
+        return states
+
+    def load_partition(self, index: int) -> dict[str, GroupState]:
+        """Read one of them; the newest state of every group in it."""
+        states: dict[str, GroupState] = {}
+        partition = self._replicas.partitions.get((OFFSETS_TOPIC, index))
+        if partition is not None and partition.leads:
             log = partition.log
             for batch, data in log.batches(log.start_offset, log.end.offset):
                 if batch.is_control:
@@ -319,8 +336,9 @@ def _as_commit_error(appended: Appended) -> Code:
         Code.REQUEST_TIMED_OUT,
         Code.UNKNOWN_TOPIC_OR_PARTITION,
         Code.NOT_ENOUGH_REPLICAS,
+        Code.NOT_ENOUGH_REPLICAS_AFTER_APPEND,
     ):
         return Code.COORDINATOR_NOT_AVAILABLE
-    if appended.error is Code.KAFKA_STORAGE_ERROR:
+    if appended.error in (Code.KAFKA_STORAGE_ERROR, Code.NOT_LEADER_OR_FOLLOWER):
         return Code.NOT_COORDINATOR
     return appended.error

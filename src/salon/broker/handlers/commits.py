@@ -131,15 +131,16 @@ def offset_fetch(context: Context, request: Request) -> None:
     schema = answers.schema(request)
     stable = getattr(asked, "require_stable", False)
     if request.header.api_version < _BATCHED_FROM:
+        code = _coordinated(context, asked.group_id)
         topics = _committed(
             context,
             stable,
             asked.group_id,
-            asked.topics,
+            asked.topics if code is Code.NONE else (),
             schema.OffsetFetchResponseTopic,
             schema.OffsetFetchResponsePartition,
         )
-        answers.respond(request, topics=topics, error_code=Code.NONE)
+        answers.respond(request, topics=topics, error_code=code)
         return
     groups = [
         make(
@@ -153,11 +154,17 @@ def offset_fetch(context: Context, request: Request) -> None:
                 schema.OffsetFetchResponseTopics,
                 schema.OffsetFetchResponsePartitions,
             ),
-            error_code=Code.NONE,
+            error_code=_coordinated(context, group.group_id),
         )
         for group in asked.groups
     ]
     answers.respond(request, groups=groups)
+
+
+def _coordinated(context: Context, group_id: str) -> Code:
+    """Whether this broker knows what a group has committed."""
+    led = context.groups.offsets.leads(group_id)
+    return Code.NONE if led else Code.NOT_COORDINATOR
 
 
 def _committed(

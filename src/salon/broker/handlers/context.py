@@ -3,9 +3,11 @@
 from dataclasses import dataclass
 
 from salon.broker.admin import Admin
+from salon.broker.cluster import Cluster
 from salon.broker.config import BrokerConfig
 from salon.broker.groups.coordinator import GroupCoordinator
 from salon.broker.metrics import Metrics
+from salon.broker.nodes import Nodes
 from salon.broker.replicas import ReplicaManager
 from salon.broker.topics import Topics
 from salon.broker.transactions.coordinator import TransactionCoordinator
@@ -13,7 +15,7 @@ from salon.broker.transactions.coordinator import TransactionCoordinator
 
 @dataclass
 class Context:
-    """Parts of the broker."""
+    """Parts of the broker; ``cluster`` is None where it is alone."""
 
     config: BrokerConfig
     cluster_id: str
@@ -23,3 +25,5 @@ class Context:
     groups: GroupCoordinator
     transactions: TransactionCoordinator
     metrics: Metrics
+    nodes: Nodes
+    cluster: Cluster | None = None

@@ -8,6 +8,7 @@ from salon.broker.config import DEFAULTS_OF_TOPICS, TopicConfig
 from salon.broker.errors import Code
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
+from salon.broker.nodes import Asked
 from salon.broker.protocol.cold import make
 
 _TOPIC = 2
@@ -116,23 +117,25 @@ def _text(value: Any) -> str:
 
 
 def describe_cluster(context: Context, request: Request) -> None:
-    """Who is in the cluster: this broker, which is also the controller."""
+    """Who is in the cluster, and which of them is the controller."""
     schema = answers.schema(request)
-    node = context.config.broker_id
-    broker = make(
-        schema.DescribeClusterBroker,
-        broker_id=node,
-        host=request.told[0],
-        port=request.told[1],
-        rack=None,
-        is_fenced=False,
-    )
+    brokers = [
+        make(
+            schema.DescribeClusterBroker,
+            broker_id=each.node_id,
+            host=each.host,
+            port=each.port,
+            rack=None,
+            is_fenced=False,
+        )
+        for each in context.nodes.brokers(Asked(request.listener, request.told))
+    ]
     answers.respond(
         request,
         error_code=Code.NONE,
         error_message=None,
         cluster_id=context.cluster_id,
-        controller_id=node,
-        brokers=[broker],
+        controller_id=context.nodes.controller_id,
+        brokers=brokers,
         cluster_authorized_operations=_NO_OPERATIONS,
     )

@@ -2,6 +2,7 @@
 
 from salon.broker.channel import Request
 from salon.broker.errors import Code
+from salon.broker.handlers import fetch_follower
 from salon.broker.handlers.context import Context
 from salon.broker.protocol import fetch, versions
 from salon.broker.protocol.fetch import FetchRequest, PartitionData
@@ -16,13 +17,17 @@ def handle(context: Context, request: Request) -> None:
     header = request.header
     request.metric_name = "FetchConsumer"
     asked = fetch.decode(request.frame, header.body, header.api_version)
+    cluster = context.cluster
+    if cluster is not None and request.listener == context.config.inter_broker_listener:
+        fetch_follower.handle(context, cluster.replication, request, asked)
+        return
     queries = _queries(context, asked)
     committed = asked.isolation_level == _READ_COMMITTED
     max_bytes = min(asked.max_bytes, context.config.fetch_max_bytes)
 
     def send(answers: list[PartitionData]) -> None:
         request.failed = any(a.error for a in answers)
-        parts, size = fetch.encode(_by_topic(asked, answers), header.api_version)
+        parts, size = fetch.encode(fetch.grouped(asked, answers), header.api_version)
         request.respond(*parts, size=size)
 
     answers, size, urgent = context.replicas.read(
@@ -59,16 +64,3 @@ def _queries(context: Context, asked: FetchRequest) -> list[FetchQuery]:
                 FetchQuery(wanted, partition, Code.UNKNOWN_TOPIC_OR_PARTITION)
             )
     return queries
-
-
-def _by_topic(
-    asked: FetchRequest, answers: list[PartitionData]
-) -> list[tuple[fetch.TopicKey, list[PartitionData]]]:
-    """``answers`` grouped as the request was."""
-    topics = []
-    position = 0
-    for named, partitions in asked.topics:
-        stop = position + len(partitions)
-        topics.append((named, answers[position:stop]))
-        position = stop
-    return topics

@@ -14,6 +14,7 @@ from salon.broker.groups.coordinator import Join, JoinResult, SyncResult
 from salon.broker.groups.group import Group
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
+from salon.broker.nodes import Asked
 from salon.broker.protocol.cold import make, milliseconds
 from salon.broker.topics import OFFSETS_TOPIC, TRANSACTIONS_TOPIC
 
@@ -27,13 +28,16 @@ _NO_OPERATIONS = -(2**31)
 def find_coordinator(
     context: Context, request: Request
 ) -> Coroutine[Any, Any, None] | None:
-    """Where a group or a transactional id lives: here.
+    """Where a group or a transactional id lives.
 
     Makes the topic that keeps them when first asked.
     """
     asked = answers.decode(request)
     kind = getattr(asked, "key_type", _GROUP)
-    if kind not in (_GROUP, _TRANSACTION):
+    if kind == _TRANSACTION and context.cluster is not None:
+        # Coordinators of several brokers would have to write each other's markers.
+        _found(context, request, asked, Code.INVALID_REQUEST)
+    elif kind not in (_GROUP, _TRANSACTION):
         _found(context, request, asked, Code.INVALID_REQUEST)  # share groups
     elif context.topics.get(_KEPT_IN[kind]) is None:
         return _find_coordinator_later(context, request, asked, kind)
@@ -72,22 +76,37 @@ async def ensure_transactions_topic(context: Context) -> None:
 
 
 def _found(context: Context, request: Request, asked: Any, code: Code) -> None:
-    found = code is Code.NONE
-    where: dict[str, Any] = {
-        "node_id": context.config.broker_id if found else -1,
-        "host": request.told[0] if found else "",
-        "port": request.told[1] if found else -1,
-        "error_code": code,
-        "error_message": None if found else code.name,
-    }
+    kind = getattr(asked, "key_type", _GROUP)
     if request.header.api_version < 4:
-        answers.respond(request, **where)
+        answers.respond(request, **_where(context, request, asked.key, kind, code))
         return
     schema = answers.schema(request)
     coordinators = [
-        make(schema.Coordinator, key=key, **where) for key in asked.coordinator_keys
+        make(schema.Coordinator, key=key, **_where(context, request, key, kind, code))
+        for key in asked.coordinator_keys
     ]
     answers.respond(request, coordinators=coordinators)
+
+
+def _where(
+    context: Context, request: Request, key: str, kind: int, code: Code
+) -> dict[str, Any]:
+    """The broker that leads the partition in which ``key`` is kept."""
+    leader = None
+    if code is Code.NONE:
+        # one partition keeps all transactions where there is one broker
+        index = context.groups.offsets.partition_for(key) if kind == _GROUP else 0
+        asked = Asked(request.listener, request.told)
+        leader = context.nodes.leader_of(_KEPT_IN[kind], index, asked)
+        if leader is None:
+            code = Code.COORDINATOR_NOT_AVAILABLE
+    return {
+        "node_id": leader.node_id if leader else -1,
+        "host": leader.host if leader else "",
+        "port": leader.port if leader else -1,
+        "error_code": code,
+        "error_message": None if leader else code.name,
+    }
 
 
 def join_group(context: Context, request: Request) -> None:

@@ -9,11 +9,10 @@ from typing import Any
 from salon.broker.channel import Request
 from salon.broker.errors import ApiError, Code
 from salon.broker.handlers.context import Context
+from salon.broker.nodes import Asked
 from salon.broker.protocol import metadata, versions
 from salon.broker.protocol.metadata import (
     NO_ID,
-    BrokerEndpoint,
-    PartitionMetadata,
     TopicMetadata,
 )
 from salon.broker.topics import OFFSETS_TOPIC, Topic
@@ -85,10 +84,11 @@ class Metadata:
             topics = [self._describe(topic) for topic in context.topics.all()]
         else:
             topics = [self._look_up(*each, failed) for each in asked.topics]
-        node = context.config.broker_id
-        brokers = [BrokerEndpoint(node, *request.told)]
+        nodes = context.nodes
+        brokers = nodes.brokers(Asked(request.listener, request.told))
         version = request.header.api_version
-        return metadata.encode(brokers, context.cluster_id, node, topics, version)
+        controller = nodes.controller_id
+        return metadata.encode(brokers, context.cluster_id, controller, topics, version)
 
     def _look_up(
         self, name: str | None, topic_id: Any, failed: dict[str, Code]
@@ -105,18 +105,8 @@ class Metadata:
         return self._describe(topic)
 
     def _describe(self, topic: Topic) -> TopicMetadata:
-        node = self._context.config.broker_id
-        partitions = [
-            PartitionMetadata(
-                Code.NONE,
-                index,
-                node,
-                self._context.replicas.partitions[topic.name, index].leader_epoch,
-                (node,),
-                (node,),
-            )
-            for index in range(topic.partitions)
-        ]
+        partition = self._context.nodes.partition
+        partitions = [partition(topic, index) for index in range(topic.partitions)]
         return TopicMetadata(
             Code.NONE, topic.name, topic.id, topic.internal, partitions
         )

@@ -27,6 +27,8 @@ def list_offsets(context: Context, request: Request) -> None:
             partition = _partition(context, topic, wanted.partition_index)
             partition.check_epoch(getattr(wanted, "current_leader_epoch", -1))
             committed = getattr(asked, "isolation_level", 0) == _READ_COMMITTED
+            if wanted.timestamp == _LATEST:
+                partition.check_latest()
             end = partition.visible_end(committed=committed).offset
             timestamp, offset = _look_up(partition, wanted.timestamp, end)
             epoch = partition.leader_epoch if offset >= 0 else -1

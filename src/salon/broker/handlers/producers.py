@@ -12,16 +12,23 @@ from salon.broker.protocol.cold import milliseconds
 _FENCED_FROM = 4  # older clients know INVALID_PRODUCER_EPOCH only
 
 
+async def _new_producer_id(context: Context) -> int:
+    """Now and then a block of ids is reserved first, on disk or by the controller."""
+    if context.cluster is not None:
+        return await context.cluster.new_producer_id()
+    loop = asyncio.get_running_loop()
+    return await loop.run_in_executor(None, context.topics.new_producer_id)
+
+
 async def init_producer_id(context: Context, request: Request) -> None:
     """Without a transactional id a new producer id; with one, whoever had it is fenced."""
     asked = answers.decode(request)
     code, producer_id, epoch = Code.NONE, -1, -1
     try:
         if asked.transactional_id is None:
-            # Now and then a block of ids is reserved on disk first.
-            loop = asyncio.get_running_loop()
-            new = context.topics.new_producer_id
-            producer_id, epoch = await loop.run_in_executor(None, new), 0
+            producer_id, epoch = await _new_producer_id(context), 0
+        elif context.cluster is not None:
+            raise ApiError(Code.INVALID_REQUEST)
         else:
             await ensure_transactions_topic(context)
             producer_id, epoch = await context.transactions.init(

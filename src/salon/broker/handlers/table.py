@@ -11,6 +11,7 @@ from salon.broker.channel import Request
 from salon.broker.handlers import (
     alter,
     api_versions,
+    cluster,
     commits,
     describe,
     fetch,
@@ -60,6 +61,13 @@ HANDLERS: dict[int, Handler] = {
     versions.INCREMENTAL_ALTER_CONFIGS: alter.incremental_alter_configs,
     versions.DELETE_RECORDS: topics.delete_records,
     versions.OFFSET_DELETE: commits.offset_delete,
+    versions.LEADER_AND_ISR: cluster.leader_and_isr,
+    versions.STOP_REPLICA: cluster.stop_replica,
+    versions.UPDATE_METADATA: cluster.update_metadata,
+    versions.ALTER_PARTITION: cluster.alter_partition,
+    versions.BROKER_REGISTRATION: cluster.broker_registration,
+    versions.BROKER_HEARTBEAT: cluster.broker_heartbeat,
+    versions.ALLOCATE_PRODUCER_IDS: cluster.allocate_producer_ids,
     versions.DESCRIBE_CLUSTER: describe.describe_cluster,
     versions.DESCRIBE_LOG_DIRS: inspect.describe_log_dirs,
     versions.LIST_PARTITION_REASSIGNMENTS: inspect.list_partition_reassignments,
@@ -83,4 +91,7 @@ class Apis:
     def handle(self, request: Request) -> Coroutine[Any, Any, None] | None:
         if request.header.api_key == versions.METADATA:
             return self._metadata.handle(request)
+        members = self._context.cluster
+        if members is not None and members.forwards(request):
+            return members.membership.forward(request)
         return HANDLERS[request.header.api_key](self._context, request)

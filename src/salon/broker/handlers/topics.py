@@ -30,7 +30,12 @@ async def _create(
         partitions = _partition_count(context, wanted)
         settings = {c.name: c.value for c in wanted.configs if c.value is not None}
         topic = await context.admin.create(
-            wanted.name, partitions, settings, validate_only=validate_only
+            wanted.name,
+            partitions,
+            settings,
+            replication_factor=_factor(context, wanted),
+            assignment=_assignment(wanted),
+            validate_only=validate_only,
         )
     except ApiError as error:
         code, message = error.code, error.message
@@ -42,7 +47,7 @@ async def _create(
         error_message=message,
         topic_config_error_code=0,
         num_partitions=topic.partitions if topic is not None else -1,
-        replication_factor=1 if topic is not None else -1,
+        replication_factor=_factor(context, wanted) if topic is not None else -1,
         configs=[
             make(
                 schema.CreatableTopicConfigs,
@@ -63,27 +68,33 @@ def _partition_count(context: Context, wanted: Any) -> int:
     """How many partitions a request asks for.
 
     Raises:
-        ApiError: theirs; more replicas than there are brokers, or a bad assignment.
+        ApiError: theirs; an assignment that leaves some out.
     """
     if wanted.assignments:
-        node = (context.config.broker_id,)
         indexes = sorted(a.partition_index for a in wanted.assignments)
-        if indexes != list(range(len(indexes))) or any(
-            tuple(a.broker_ids) != node for a in wanted.assignments
-        ):
+        if indexes != list(range(len(indexes))):
             raise ApiError(
-                Code.INVALID_REPLICA_ASSIGNMENT,
-                f"there is one broker, {node[0]}; partitions count from 0",
+                Code.INVALID_REPLICA_ASSIGNMENT, "partitions are counted from 0"
             )
         return len(indexes)
-    if wanted.replication_factor not in (_DEFAULT, 1):
-        raise ApiError(
-            Code.INVALID_REPLICATION_FACTOR,
-            f"replication factor {wanted.replication_factor}; there is one broker",
-        )
     if wanted.num_partitions == _DEFAULT:
         return context.config.num_partitions
     return int(wanted.num_partitions)
+
+
+def _assignment(wanted: Any) -> list[tuple[int, ...]]:
+    """The brokers of each partition, where the request names them."""
+    in_order = sorted(wanted.assignments, key=lambda each: each.partition_index)
+    return [tuple(each.broker_ids) for each in in_order]
+
+
+def _factor(context: Context, wanted: Any) -> int:
+    """How many brokers are to have each partition."""
+    if wanted.assignments:
+        return len(_assignment(wanted)[0])
+    if wanted.replication_factor == _DEFAULT:
+        return context.config.default_replication_factor
+    return int(wanted.replication_factor)
 
 
 async def delete_topics(context: Context, request: Request) -> None:

@@ -293,6 +293,30 @@ class PartitionLog:
             self._begin_epoch(leader_epoch, base)
         _, size, _, *rest = batch  # twice as fast as _replace
         batch = Batch(base, size, leader_epoch, *rest)
+        self._put(data, batch)
+        return batch
+
+    def append_as_follower(self, data: memoryview, batch: Batch) -> None:
+        """Write a leader's batch as it is: its offsets and its epoch are the leader's.
+
+        Args:
+            data: the batch.
+            batch: its header; it begins at our end, or later where the leader has
+                compacted away what lay between.
+
+        Raises:
+            StorageError: ours; nothing was written.
+        """
+        if self.failure is not None:
+            raise StorageError(self.failure)
+        epoch = batch.leader_epoch
+        self._roll_if_full(len(data), batch.last_offset)
+        if not self.epochs or self.epochs[-1][0] < epoch:
+            self._begin_epoch(epoch, batch.base_offset)
+        self._put(data, batch)
+
+    def _put(self, data: memoryview, batch: Batch) -> None:
+        """A batch that has its offsets, at the end."""
         segment = self.segments[-1]
         segment.append(data, batch.last_offset, batch.max_timestamp)
         self.end = LogOffset(batch.last_offset + 1, segment.base_offset, segment.size)
@@ -302,7 +326,83 @@ class PartitionLog:
             if aborted is not None:
                 transactions.append_entry(segment.txn_path, aborted)
         self.producers.update(batch)
-        return batch
+
+    def truncate_to(self, offset: int) -> None:
+        """Cut what lies at ``offset`` and beyond: the leader never had it (KIP-101).
+
+        No flush of this log may be running. What was noted as flushed is lowered
+        first, so that a crash in between is no damage.
+
+        Raises:
+            StorageError: ours; a file cannot be cut.
+        """
+        if offset >= self.end.offset:
+            self._forget_epochs(offset)  # those that were begun and never written in
+            return
+        try:
+            kept = min(offset, self._noted_flushed_offset())
+            os.pwrite(self._checkpoint_fd, _OFFSET.pack(kept), 0)
+            os.fdatasync(self._checkpoint_fd)
+            while len(self.segments) > 1 and self.segments[-1].base_offset >= offset:
+                self.segments.pop().delete()
+            found = self.active.find(offset)
+            if found is not None:
+                self.active.truncate(found[0])
+            self._forget_from(offset)
+            self._recover(kept)
+        except OSError as error:
+            raise StorageError(f"{self.folder.name}: {error.strerror}") from error
+        self.flushed = self.end  # recovery has flushed what it found
+        self._unstable = LogOffset(-1, -1, -1)
+
+    def restart_at(self, offset: int) -> None:
+        """Begin anew at ``offset``: the leader has deleted all that we have.
+
+        Raises:
+            StorageError: ours; a file cannot be made.
+        """
+        try:
+            while self.segments:
+                self.segments.pop().delete()
+            self.segments = [
+                Segment(self.folder, offset, self.config.index_interval_bytes)
+            ]
+            self.end = LogOffset(offset, offset, 0)
+            self.start_offset = offset
+            self.epochs = self.epochs[-1:]
+            self._forget_from(offset)
+            self._recover(offset)
+        except OSError as error:
+            raise StorageError(f"{self.folder.name}: {error.strerror}") from error
+        self.flushed = self.end
+        self._unstable = LogOffset(-1, -1, -1)
+        self._unsynced_folder = True
+
+    def _forget_from(self, offset: int) -> None:
+        """Epochs, snapshots and cached batches that belong to what is cut."""
+        self._cache.clear()
+        self._forget_epochs(offset)
+        for path in self.folder.glob("*.snapshot"):
+            if int(path.stem) > offset:
+                path.unlink()
+
+    def _forget_epochs(self, offset: int) -> None:
+        kept = [each for each in self.epochs if each[1] < offset]
+        if not kept:  # the first stays: whatever is written next belongs to some epoch
+            kept = [(self.epochs[0][0], min(self.epochs[0][1], offset))]
+        if kept != self.epochs:
+            path = self.folder / checkpoints.LEADER_EPOCHS
+            checkpoints.write_epochs(path, kept)
+            self.epochs = kept
+
+    def begin_epoch(self, epoch: int) -> None:
+        """This broker leads from here on, under ``epoch``.
+
+        Raises:
+            StorageError: ours; the epoch cannot be noted.
+        """
+        if self.epochs[-1][0] < epoch:
+            self._begin_epoch(epoch, self.end.offset)
 
     def _note_end(self, batch: Batch, data: memoryview) -> Aborted | None:
         """A marker: remember an abort that has records here."""
@@ -325,7 +425,7 @@ class PartitionLog:
         if first >= limit.offset:
             return limit
         if self._unstable.offset != first:
-            self._unstable = self._locate(first)
+            self._unstable = self.locate(first)
         return self._unstable
 
     def segments_replaced(self, old: list[Segment], new: Segment) -> None:
@@ -335,7 +435,7 @@ class PartitionLog:
         self._unstable = LogOffset(-1, -1, -1)  # batches moved about
         self._unsynced_folder = True
 
-    def _locate(self, offset: int) -> LogOffset:
+    def locate(self, offset: int) -> LogOffset:
         """Where the batch that holds ``offset`` lies."""
         i = bisect_right([s.base_offset for s in self.segments], offset) - 1
         for segment in self.segments[max(i, 0) :]:

@@ -49,7 +49,7 @@ def module(key: int, version: int, kind: str) -> ModuleType:
 
 
 def _root(key: int, version: int, kind: str) -> Any:
-    name = versions.APIS[key].name + kind.capitalize()
+    name = versions.KNOWN[key].name + kind.capitalize()
     return getattr(module(key, version, kind), name)
 
 
@@ -68,8 +68,19 @@ def decode(key: int, version: int, buffer: memoryview, position: int) -> Any:
     try:
         return read(Reader(buffer, position))
     except ProtocolError as error:
-        name = versions.APIS[key].name
+        name = versions.KNOWN[key].name
         raise ProtocolError(f"{name} v{version} cannot be read: {error}") from error
+
+
+def decode_answer(key: int, version: int, body: memoryview) -> Any:
+    """The response entity that another broker has sent, without its header.
+
+    Raises:
+        ProtocolError: theirs; the bytes are no such response.
+    """
+    from salon.broker.protocol import schema_reader
+
+    return schema_reader.of(_root(key, version, "response"))(Reader(body))
 
 
 def make(cls: Any, **values: Any) -> Any:

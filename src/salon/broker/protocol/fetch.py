@@ -22,6 +22,8 @@ _I16 = struct.Struct(">h")
 _I32 = struct.Struct(">i")
 _ABORTED = struct.Struct(">qq")
 _I64 = struct.Struct(">q")
+_DIVERGING = struct.Struct(">iq")
+_NO_TAGS = b"\0"
 
 
 class FetchPartition(NamedTuple):
@@ -57,6 +59,8 @@ class PartitionData(NamedTuple):
     size: int = 0
     aborted: Sequence[tuple[int, int]] = ()
     """(producer id, first offset) of aborted transactions, for read_committed."""
+    diverging: tuple[int, int] | None = None
+    """To a follower: the epoch up to which it is right, and where that ended."""
 
 
 def decode(buffer: memoryview, position: int, version: int) -> FetchRequest:
@@ -123,6 +127,19 @@ def _skip_forgotten(r: Reader, version: int) -> None:
             r.skip_tags()
 
 
+def grouped(
+    asked: FetchRequest, answers: list[PartitionData]
+) -> list[tuple[TopicKey, list[PartitionData]]]:
+    """``answers``, one for each partition in order, by topic as the request was."""
+    topics = []
+    position = 0
+    for named, partitions in asked.topics:
+        stop = position + len(partitions)
+        topics.append((named, answers[position:stop]))
+        position = stop
+    return topics
+
+
 def encode(
     topics: list[tuple[TopicKey, list[PartitionData]]],
     version: int,
@@ -152,13 +169,18 @@ def encode(
                 size += len(out) + data.size
                 out = bytearray()
             if compact:
-                out.append(0)
+                out += _NO_TAGS if data.diverging is None else _tags(data.diverging)
         if compact:
             out.append(0)
     if compact:
         out.append(0)
     parts.append(out)
     return parts, size + len(out)
+
+
+def _tags(diverging: tuple[int, int]) -> bytes:
+    """The tagged field ``diverging_epoch`` (v12, KIP-595)."""
+    return b"\1\0\x0d" + _DIVERGING.pack(*diverging) + b"\0"
 
 
 def _length(count: int, *, compact: bool) -> bytes:

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from salon.broker.errors import ProtocolError
 from salon.broker.protocol.primitives import Reader
-from salon.broker.protocol.versions import API_VERSIONS, APIS
+from salon.broker.protocol.versions import API_VERSIONS, KNOWN
 
 _FIXED = struct.Struct(">hhih")
 _I32_PAIR = struct.Struct(">ii")
@@ -24,11 +24,11 @@ class RequestHeader(NamedTuple):
 
     @property
     def flexible(self) -> bool:
-        return self.api_version >= APIS[self.api_key].flexible
+        return self.api_version >= KNOWN[self.api_key].flexible
 
     @property
     def name(self) -> str:
-        return APIS[self.api_key].name
+        return KNOWN[self.api_key].name
 
 
 def parse(frame: memoryview) -> RequestHeader:
@@ -41,7 +41,7 @@ def parse(frame: memoryview) -> RequestHeader:
     if len(frame) < _FIXED.size:
         raise ProtocolError(f"a request of {len(frame)} bytes has no header")
     key, version, correlation_id, size = _FIXED.unpack_from(frame)
-    api = APIS.get(key)
+    api = KNOWN.get(key)
     if api is None:
         raise ProtocolError(f"API {key} is not served")
     if key == API_VERSIONS and version > api.highest:
@@ -71,6 +71,6 @@ def parse(frame: memoryview) -> RequestHeader:
 def response_prefix(header: RequestHeader, body_size: int) -> bytes:
     """Length prefix and response header in front of ``body_size`` bytes."""
     key, version, correlation_id, _, _ = header
-    if version >= APIS[key].flexible and key != API_VERSIONS:
+    if version >= KNOWN[key].flexible and key != API_VERSIONS:
         return _FLEXIBLE_PREFIX.pack(body_size + 5, correlation_id, 0)
     return _I32_PAIR.pack(body_size + 4, correlation_id)

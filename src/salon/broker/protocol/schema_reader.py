@@ -110,6 +110,8 @@ def _bytes(r: Reader, *, compact: bool) -> bytes:
 _FIXED: dict[str, Read] = {
     "int8": Reader.int8,
     "int16": Reader.int16,
+    "uint16": lambda r: r.int16() & 0xFFFF,
+    "error_code": Reader.int16,  # of an answer
     "int32": Reader.int32,
     "int64": Reader.int64,
     "bool": Reader.boolean,

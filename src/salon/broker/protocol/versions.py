@@ -13,6 +13,9 @@ PRODUCE = 0
 FETCH = 1
 LIST_OFFSETS = 2
 METADATA = 3
+LEADER_AND_ISR = 4
+STOP_REPLICA = 5
+UPDATE_METADATA = 6
 OFFSET_COMMIT = 8
 OFFSET_FETCH = 9
 FIND_COORDINATOR = 10
@@ -42,7 +45,11 @@ DELETE_GROUPS = 42
 INCREMENTAL_ALTER_CONFIGS = 44
 LIST_PARTITION_REASSIGNMENTS = 46
 OFFSET_DELETE = 47
+ALTER_PARTITION = 56
 DESCRIBE_CLUSTER = 60
+BROKER_REGISTRATION = 62
+BROKER_HEARTBEAT = 63
+ALLOCATE_PRODUCER_IDS = 67
 DESCRIBE_PRODUCERS = 61
 DESCRIBE_TRANSACTIONS = 65
 LIST_TRANSACTIONS = 66
@@ -97,7 +104,21 @@ APIS: dict[int, Api] = {
     LIST_TRANSACTIONS: Api("ListTransactions", 0, 1, 0),
 }
 
+BETWEEN_BROKERS: dict[int, Api] = {
+    LEADER_AND_ISR: Api("LeaderAndIsr", 6, 6, 4),
+    STOP_REPLICA: Api("StopReplica", 3, 3, 2),
+    UPDATE_METADATA: Api("UpdateMetadata", 7, 7, 6),
+    ALTER_PARTITION: Api("AlterPartition", 2, 2, 0),
+    BROKER_REGISTRATION: Api("BrokerRegistration", 0, 0, 0),
+    BROKER_HEARTBEAT: Api("BrokerHeartbeat", 0, 0, 0),
+    ALLOCATE_PRODUCER_IDS: Api("AllocateProducerIds", 0, 0, 0),
+}
+"""Between controller and brokers: on the control listener of a cluster, nowhere else.
+kio has no schemas of the first three; they are made by hand (``controller.messages``)."""
+
+KNOWN = APIS | BETWEEN_BROKERS
 ALL = frozenset(APIS)
+CLUSTER = frozenset(BETWEEN_BROKERS)
 
 CONTROL = frozenset(
     {

@@ -1,0 +1,1 @@
+"""Who leads what: the controller, what it tells the brokers, and how they answer."""

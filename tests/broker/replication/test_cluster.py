@@ -1,0 +1,189 @@
+"""Three brokers: copied, acknowledged, elected, asked about."""
+
+import asyncio
+import contextlib
+
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
+from aiokafka.errors import KafkaError
+
+from tests.broker.cluster import cluster, until
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@contextlib.asynccontextmanager
+async def producer(nodes, **settings):
+    made = AIOKafkaProducer(
+        bootstrap_servers=nodes.bootstrap,
+        acks="all",
+        request_timeout_ms=10_000,
+        retry_backoff_ms=50,
+        metadata_max_age_ms=1000,
+        **settings,
+    )
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+async def read(nodes, topic, count, **settings):
+    consumer = AIOKafkaConsumer(
+        topic,
+        bootstrap_servers=nodes.bootstrap,
+        auto_offset_reset="earliest",
+        retry_backoff_ms=50,
+        metadata_max_age_ms=1000,
+        **settings,
+    )
+    await consumer.start()
+    try:
+        async with asyncio.timeout(60):
+            found = [(await consumer.getone()).value for _ in range(count)]
+        if "group_id" in settings:
+            await consumer.commit()
+        return found
+    finally:
+        await consumer.stop()
+
+
+def partition(nodes, key, broker=None):
+    """What a broker has heard about a partition."""
+    running = nodes.running[broker] if broker else next(iter(nodes.running.values()))
+    return running.cluster.replication.partitions[key]
+
+
+def logs(nodes, key):
+    """The bytes that each broker has below the high watermark."""
+    found = {}
+    for id_, broker in nodes.running.items():
+        log = broker.replicas.partitions[key].log
+        found[id_] = [bytes(data) for _, data in log.batches(0, log.end.offset)]
+    return found
+
+
+async def test_a_leader_goes_and_clients_go_on(tmp_path):
+    settings = {"default_replication_factor": 3, "min_insync_replicas": 2}
+    async with (
+        cluster(tmp_path, offsets_topic_replication_factor=3, **settings) as nodes,
+        producer(nodes, enable_idempotence=True) as made,
+    ):
+        for n in range(50):
+            await made.send_and_wait("t", b"%d" % n)
+        # the group's coordinator goes with the leader, if it is there
+        assert await read(nodes, "t", 50, group_id="g") == [
+            b"%d" % n for n in range(50)
+        ]
+        gone = partition(nodes, ("t", 0)).leader
+        if gone == 1:
+            gone = partition(nodes, ("t", 0)).replicas[1]  # the controller stays
+        await nodes.stop(gone)
+        for n in range(50, 100):
+            await made.send_and_wait("t", b"%d" % n)
+        await nodes.start(gone)
+        await until(lambda: len(partition(nodes, ("t", 0)).isr) == 3)
+        wanted = [b"%d" % n for n in range(50, 100)]
+        assert await read(nodes, "t", 50, group_id="g") == wanted
+        copies = logs(nodes, ("t", 0))
+        assert len({tuple(each) for each in copies.values()}) == 1
+
+
+async def test_one_that_is_left_takes_no_records_that_all_must_have(tmp_path):
+    settings = {"default_replication_factor": 3, "min_insync_replicas": 2}
+    async with cluster(tmp_path, **settings) as nodes:
+        async with producer(nodes) as made:
+            await made.send_and_wait("t", b"safe")
+        for id_ in (3, 2):
+            await nodes.stop(id_)
+        await until(lambda: partition(nodes, ("t", 0)).isr == (1,))
+        hasty = AIOKafkaProducer(
+            bootstrap_servers=nodes.bootstrap, acks="all", request_timeout_ms=600
+        )
+        await hasty.start()
+        with pytest.raises(KafkaError):
+            await hasty.send_and_wait("t", b"alone")
+        await hasty.stop()
+        assert nodes.running[1].replicas.partitions["t", 0].log.end.offset == 1
+        gauges = dict(nodes.running[1].metrics.gauges())
+        assert gauges["UnderMinIsrPartitionCount"] == 1
+        assert gauges["UnderReplicatedPartitions"] == 1
+        await nodes.start(2)
+        await until(lambda: set(partition(nodes, ("t", 0)).isr) == {1, 2})
+        async with producer(nodes) as made:
+            await made.send_and_wait("t", b"together")
+        assert await read(nodes, "t", 2) == [b"safe", b"together"]
+
+
+async def test_topics_are_made_and_removed_through_any_broker(tmp_path):
+    async with cluster(tmp_path) as nodes:
+        admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{nodes.ports[3]}")
+        await admin.start()
+        await admin.create_topics([NewTopic("t", 4, 2)])
+        await admin.create_partitions({"t": NewPartitions(6)})
+        told = (await admin.describe_topics(["t"]))[0]["partitions"]
+        assert [len(each["replicas"]) for each in told] == [2] * 6
+        assert {each["leader"] for each in told} == {1, 2, 3}
+        refused = await admin.create_topics([NewTopic("u", 1, 4)])
+        assert refused.topic_errors[0][1] == 38  # INVALID_REPLICATION_FACTOR
+        described = await admin.describe_cluster()
+        assert {each["node_id"] for each in described["brokers"]} == {1, 2, 3}
+        assert described["controller_id"] == 1
+        await admin.delete_topics(["t"])
+        await admin.close()
+        for broker in nodes.running.values():
+            assert broker.topics.get("t") is None
+            assert not [key for key in broker.replicas.partitions if key[0] == "t"]
+        assert not list(tmp_path.glob("*/t-*"))
+
+
+async def test_a_topic_that_was_removed_meanwhile_is_removed_at_the_start(tmp_path):
+    async with cluster(tmp_path) as nodes:
+        admin = AIOKafkaAdminClient(bootstrap_servers=f"127.0.0.1:{nodes.ports[1]}")
+        await admin.start()
+        await admin.create_topics([NewTopic("t", 3, 3)])
+        await nodes.stop(3)
+        await admin.delete_topics(["t"])
+        await admin.create_topics([NewTopic("u", 1, 1)])
+        await admin.close()
+        broker = await nodes.start(3)
+        await until(lambda: broker.topics.get("u") is not None)
+        assert broker.topics.get("t") is None
+        assert not list((tmp_path / "3").glob("t-*"))
+
+
+async def test_data_goes_on_without_the_controller_and_it_comes_back_wiser(tmp_path):
+    settings = {"default_replication_factor": 3, "min_insync_replicas": 2}
+    async with cluster(tmp_path, **settings) as nodes:
+        async with producer(nodes) as made:
+            for _ in range(6):  # until somebody else leads one
+                await made.send_and_wait("t", b"before")
+                if partition(nodes, ("t", 0)).leader != 1:
+                    break
+                admin = AIOKafkaAdminClient(
+                    bootstrap_servers=f"127.0.0.1:{nodes.ports[2]}"
+                )
+                await admin.start()
+                await admin.delete_topics(["t"])
+                await admin.close()
+            epoch = nodes.running[1].cluster.controller.epoch
+            leader = partition(nodes, ("t", 0)).leader
+            await nodes.stop(1)
+            await made.send_and_wait("t", b"without")
+            await nodes.start(1)
+            await until(lambda: len(partition(nodes, ("t", 0), 2).isr) == 3)
+        assert nodes.running[1].cluster.controller.epoch == epoch + 1
+        assert partition(nodes, ("t", 0), 2).leader == leader
+        assert await read(nodes, "t", 2) == [b"before", b"without"]
+
+
+async def test_transactions_are_refused_in_words_clients_understand(tmp_path):
+    async with cluster(tmp_path) as nodes:
+        made = AIOKafkaProducer(
+            bootstrap_servers=nodes.bootstrap, transactional_id="tx"
+        )
+        with pytest.raises(KafkaError):
+            await asyncio.wait_for(made.start(), 20)
+        await made.stop()
