@@ -170,3 +170,24 @@ def test_an_exported_network_answers_like_the_trained_one(tmp_path: Path) -> Non
     session = ort.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     five = {n: np.ones((5, *shape), np.float32) for n, shape in inputs.items()}
     assert session.run(None, five)[0].shape == (5, 16, 16, 16)
+
+
+def test_an_exported_network_can_be_trained_on(tmp_path: Path) -> None:
+    """Its weights come back, also those that the exporter folds and renames."""
+    from salon.imaging import export
+    from salon.imaging.models.unet import UNet
+
+    torch.manual_seed(1)
+    model, again = (UNet((64, 64, 64), condition=64) for _ in range(2))
+    for parameter in model.parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    text = {"pooled": (512,), "words": (6, 512), "mask": (6,)}
+    patches = (16, 16, 16)
+    inputs = {"x": patches, "t": (), "reference": patches, **text}
+    path = tmp_path / "unet.onnx"
+    with pytest.warns(UserWarning, match="axis name"):
+        export.export_network(model, inputs, path)
+    with pytest.raises(ValueError, match="no fitting weight"):
+        export.load_weights(path, UNet((16, 32, 32), condition=64))
+    export.load_weights(path, again)
+    assert export.largest_difference(again, inputs, path) < 5e-3
