@@ -46,6 +46,10 @@ class Settings(BaseSettings):
         None, description="guest pages; default: only when listening on loopback"
     )
     pictures: bool = Field(True, description="start a picture worker beside the server")
+    picture_model: Path | None = Field(
+        None,
+        description="a diffusers folder or .safetensors file; default: Salon's own",
+    )
     picture_threads: int = Field(1, ge=1, le=64, description="threads of the worker")
     message_rate: float = Field(10.0, gt=0, description="messages a second per user")
     message_burst: int = Field(30, ge=1, description="messages at once per user")

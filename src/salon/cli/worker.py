@@ -25,8 +25,10 @@ def worker(
         typer.Option(help="this worker's name; no two workers of a server share one"),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="folder of another model of Salon's kind")
+        Path | None,
+        typer.Option(help="a diffusers folder, a .safetensors file, or Salon's kind"),
     ] = None,
+    device: Annotated[str, typer.Option(help="cpu, cuda, mps or auto")] = "auto",
     threads: Annotated[int, typer.Option(min=1, help="threads of the model")] = 1,
     niceness: Annotated[
         int, typer.Option("--nice", min=0, max=19, help="how far others go first")
@@ -37,7 +39,9 @@ def worker(
 ) -> None:
     """Ask a server for pictures to draw, for ever; Ctrl-C ends it."""
     from salon.errors import StartupError
-    from salon.pictures.worker import Embedded, Worker
+    from salon.imaging.backends import choose
+    from salon.imaging.card import ModelUnusable
+    from salon.pictures.worker import Drawing, Worker
     from salon.pictures.worker_client import Server
 
     if parent_watch:
@@ -57,9 +61,14 @@ def worker(
         raise StartupError(
             f"The worker token cannot be read from {token_file}: {error.strerror}."
         ) from error
+    choice = choose.Choice(model, device=device, threads=threads)
+    try:
+        choose.check(choice)
+    except ModelUnusable as error:
+        raise StartupError(str(error)) from error
     drawing = Worker(
         connect=lambda: Server(server, token, name),
-        load=lambda: Embedded(model, threads),
+        load=lambda: Drawing(choice),
     )
     signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
     try:

@@ -45,6 +45,7 @@ from salon.pictures.worker_client import (
 if TYPE_CHECKING:
     from PIL.Image import Image
 
+    from salon.imaging.backends.choose import Choice
     from salon.imaging.runtime import Step
 
 log = logging.getLogger("salon.worker")
@@ -90,25 +91,36 @@ class Model(Protocol):
         ...
 
 
-class Embedded:
+class Drawing:
+    """Any of ``imaging``'s models, as a worker uses it; loads it.
+
+    Raises:
+        ModelUnusable: theirs who run the worker; says what to do.
+    """
+
+    def __init__(self, choice: "Choice") -> None:
+        from salon.imaging.backends import choose
+
+        self._model = choose.load(choice)
+
+    def draw(self, request: PictureRequest, on_step: "Callable[[Step], bool]") -> Drawn:
+        from salon.imaging import png
+
+        picture = self._model.imagine(request, on_step)
+        for note in picture.notes:
+            log.info("%s", note)
+        data = io.BytesIO()
+        png.save(picture, data)
+        return Drawn(data.getvalue(), picture.maker.model)
+
+
+class Embedded(Drawing):
     """The model that comes with Salon, or another folder of its kind."""
 
     def __init__(self, folder: Path | None = None, threads: int = 1) -> None:
-        from salon.imaging.runtime import EmbeddedModel
+        from salon.imaging.backends.choose import Choice
 
-        self._model = EmbeddedModel.load(folder, threads)
-
-    def draw(self, request: PictureRequest, on_step: "Callable[[Step], bool]") -> Drawn:
-        from salon.imaging.png import save_png
-
-        card = self._model.card
-        image = self._model.draw(request, on_step)
-        png = io.BytesIO()
-        save_png(image, png, request, model=card.name, version=card.version)
-        known = self._model.read_as(request.prompt)
-        return Drawn(
-            png.getvalue(), card.name, None if known == request.prompt else known
-        )
+        super().__init__(Choice(folder, threads=threads))
 
 
 class Worker:

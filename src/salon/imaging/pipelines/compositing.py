@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
 _FEATHER = 1 / 48
+_SAME_SHAPE = 0.05
 _HALF = 128
 """A mask's grey from which on a pixel is drawn anew."""
 
@@ -120,7 +121,12 @@ def expanded(
 def _place(
     size: tuple[int, int], room: tuple[int, int]
 ) -> tuple[tuple[int, int], tuple[int, int]]:
-    """Size and corner of a picture that is fitted into the room's middle."""
+    """Size and corner of a picture that is fitted into the room's middle.
+
+    Shapes that differ by the rounding of sides only fill the room: no thin margins.
+    """
+    if abs(size[0] * room[1] / (size[1] * room[0]) - 1.0) < _SAME_SHAPE:
+        return room, (0, 0)
     scale = min(room[0] / size[0], room[1] / size[1])
     width = max(1, min(room[0], round(size[0] * scale)))
     height = max(1, min(room[1], round(size[1] * scale)))
