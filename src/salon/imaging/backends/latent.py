@@ -263,7 +263,11 @@ class LatentDiffusion:
         return torch.from_numpy(np.stack(arrays)).to(self._unet.device)
 
     def _tell(
-        self, on_step: OnStep | None, step: int, request: PictureRequest, x_0: torch.Tensor
+        self,
+        on_step: OnStep | None,
+        step: int,
+        request: PictureRequest,
+        x_0: torch.Tensor,
     ) -> None:
         if on_step is None:
             return
