@@ -15,8 +15,6 @@ from salon.broker.channel import Request
 from salon.broker.config import BrokerConfig
 from salon.broker.controller import controller as controllers
 from salon.broker.controller.controller import Controller
-from salon.broker.controller.lifecycle import Membership
-from salon.broker.controller.messages import Endpoints
 from salon.broker.errors import ApiError, Code
 from salon.broker.log.manager import LogManager
 from salon.broker.metrics import Metrics
@@ -25,6 +23,8 @@ from salon.broker.protocol import cold, versions
 from salon.broker.protocol.metadata import BrokerEndpoint, PartitionMetadata
 from salon.broker.replicas import ReplicaManager
 from salon.broker.replication.manager import Replication, RoleChanged
+from salon.broker.replication.membership import Membership
+from salon.broker.replication.messages import Endpoints
 from salon.broker.replication.partition import NO_LEADER
 from salon.broker.replication.peer import PeerAway
 from salon.broker.topics import OFFSETS_TOPIC, Topic, Topics

@@ -10,8 +10,8 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-from salon.broker.controller import messages
 from salon.broker.errors import Code, ProtocolError
+from salon.broker.replication import messages
 from salon.broker.replication.peer import Address, Peer, PeerAway
 
 log = logging.getLogger(__name__)

@@ -29,12 +29,13 @@ from typing import Any
 from uuid import UUID
 
 from salon.broker.config import BrokerConfig
-from salon.broker.controller import messages, state
+from salon.broker.controller import state
 from salon.broker.controller.channel import Connect, ControllerChannel
-from salon.broker.controller.messages import Endpoints, From
 from salon.broker.controller.state import ClusterState, TopicState
 from salon.broker.errors import ApiError, Code
 from salon.broker.protocol import versions
+from salon.broker.replication import messages
+from salon.broker.replication.messages import Endpoints, From
 from salon.broker.replication.partition import (
     DURING_DELETE,
     NO_LEADER,

@@ -10,12 +10,12 @@ from typing import Any
 
 from salon.broker.channel import Request
 from salon.broker.cluster import Cluster
-from salon.broker.controller import messages
 from salon.broker.controller.controller import PRODUCER_IDS, Controller
 from salon.broker.errors import ApiError, Code
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
 from salon.broker.protocol.cold import make
+from salon.broker.replication import messages
 from salon.broker.replication.partition import PartitionState
 
 

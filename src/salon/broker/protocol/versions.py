@@ -114,7 +114,7 @@ BETWEEN_BROKERS: dict[int, Api] = {
     ALLOCATE_PRODUCER_IDS: Api("AllocateProducerIds", 0, 0, 0),
 }
 """Between controller and brokers: on the control listener of a cluster, nowhere else.
-kio has no schemas of the first three; they are made by hand (``controller.messages``)."""
+kio has no schemas of the first three; they are made by hand (``replication.messages``)."""
 
 KNOWN = APIS | BETWEEN_BROKERS
 ALL = frozenset(APIS)

@@ -14,15 +14,6 @@ from functools import partial
 from typing import TypeVar
 
 from salon.broker.config import BrokerConfig
-from salon.broker.controller.lifecycle import Membership
-from salon.broker.controller.messages import (
-    Endpoints,
-    LeaderAndIsr,
-    Replica,
-    StopReplica,
-    TopicMetadata,
-    UpdateMetadata,
-)
 from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import checkpoints
 from salon.broker.log.manager import LogManager
@@ -30,6 +21,15 @@ from salon.broker.log.partition_log import PartitionLog
 from salon.broker.metrics import Metrics
 from salon.broker.replicas import Key, ReplicaManager
 from salon.broker.replication.fetcher import ReplicaFetcher
+from salon.broker.replication.membership import Membership
+from salon.broker.replication.messages import (
+    Endpoints,
+    LeaderAndIsr,
+    Replica,
+    StopReplica,
+    TopicMetadata,
+    UpdateMetadata,
+)
 from salon.broker.replication.partition import (
     DURING_DELETE,
     PartitionState,

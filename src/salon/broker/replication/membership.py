@@ -13,10 +13,10 @@ from uuid import UUID, uuid4
 
 from salon.broker.channel import Request
 from salon.broker.config import BrokerConfig
-from salon.broker.controller.messages import Endpoints
 from salon.broker.errors import ApiError, Code, ProtocolError
 from salon.broker.protocol import cold, versions
 from salon.broker.protocol.primitives import Reader
+from salon.broker.replication.messages import Endpoints
 from salon.broker.replication.partition import PartitionState
 from salon.broker.replication.peer import Peer, PeerAway
 

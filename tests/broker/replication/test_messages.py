@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from salon.broker.controller import messages
-from salon.broker.controller.messages import (
+from salon.broker.errors import ProtocolError
+from salon.broker.replication import messages
+from salon.broker.replication.messages import (
     From,
     LeaderAndIsr,
     Replica,
@@ -17,7 +18,6 @@ from salon.broker.controller.messages import (
     TopicMetadata,
     UpdateMetadata,
 )
-from salon.broker.errors import ProtocolError
 from salon.broker.replication.partition import PartitionState
 
 i32 = st.integers(-(2**31), 2**31 - 1)
