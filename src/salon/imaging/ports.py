@@ -78,6 +78,8 @@ class Picture:
     maker: Maker
     notes: tuple[str, ...] = ()
     """What the asker should know, e.g. which words were not read."""
+    drawn_as: str | None = None
+    """The known prompt that was drawn in place of an unfamiliar one."""
 
 
 class ImageModel(Protocol):

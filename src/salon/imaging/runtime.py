@@ -142,14 +142,16 @@ class EmbeddedModel:
                 "width", f"this model draws {_SIDE[0]} x {_SIDE[1]} pixels only"
             )
         known = self.read_as(request.prompt)
-        notes = () if known == request.prompt else (f"drawn as “{known}”",)
+        other = None if known == request.prompt else known
+        notes = () if other is None else (f"drawn as “{other}”",)
         resolved = replace(
             request,
             sampler=request.sampler or _SAMPLER,
             width=_SIDE[0],
             height=_SIDE[1],
         )
-        return Picture(self.draw(request, on_step), resolved, self.maker, notes)
+        image = self.draw(request, on_step)
+        return Picture(image, resolved, self.maker, notes, other)
 
     def draw(
         self, request: PictureRequest, on_step: OnStep | None = None

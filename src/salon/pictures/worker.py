@@ -111,7 +111,7 @@ class Drawing:
             log.info("%s", note)
         data = io.BytesIO()
         png.save(picture, data)
-        return Drawn(data.getvalue(), picture.maker.model)
+        return Drawn(data.getvalue(), picture.maker.model, picture.drawn_as)
 
 
 class Embedded(Drawing):

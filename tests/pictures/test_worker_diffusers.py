@@ -1,0 +1,42 @@
+"""A worker with a Stable Diffusion in place of the embedded model."""
+
+import io
+import os
+
+import pytest
+from PIL import Image
+
+from salon.imaging.backends.choose import Choice
+from salon.imaging.png import maker_of, read_parameters, request_of
+from salon.imaging.request import PictureRequest
+from salon.pictures.worker import Drawing
+
+pytestmark = [
+    pytest.mark.torch,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::FutureWarning"),
+    pytest.mark.filterwarnings("ignore::UserWarning"),
+]
+
+if os.environ.get("SALON_REQUIRE_ENGINES") != "1":
+    for package in ("torch", "diffusers", "transformers"):
+        pytest.importorskip(package, reason=f"needs {package}: salon[diffusers]")
+
+
+def test_it_draws_tells_its_steps_and_names_its_model(tmp_path) -> None:
+    from tests.imaging.backends import tiny
+
+    drawing = Drawing(Choice(tiny.stable_diffusion(tmp_path / "tiny-sd")))
+    told = []
+    drawn = drawing.draw(
+        PictureRequest("a red fox", 7, 4, sampler="ddim"),
+        lambda step: told.append(step.step) or True,
+    )
+    assert drawn.model == "tiny-sd"
+    assert told == [1, 2, 3, 4]
+    with Image.open(io.BytesIO(drawn.png)) as image:
+        assert image.size == (32, 32)
+    said = read_parameters(drawn.png)
+    assert maker_of(said).backend == "diffusers"
+    again = drawing.draw(request_of(said), lambda _: True)
+    assert again == drawn
