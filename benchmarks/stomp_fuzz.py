@@ -110,6 +110,10 @@ class Sink:
         if data.startswith(b"ERROR"):
             self.error = data
 
+    def follow(self, broadcast):
+        self.send(broadcast.messages[0])
+        return False
+
     def close(self, code, reason):
         self.closed = code
 

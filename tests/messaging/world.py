@@ -39,6 +39,10 @@ class FakeChannel:
             self.sent.append(data)
             self.lanes.append((droppable, coalesce))
 
+    def follow(self, broadcast):
+        self.send(broadcast.messages[0])
+        return False
+
     def close(self, code, reason):
         if self.closed is None:
             self.closed = (code, reason)

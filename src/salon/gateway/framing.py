@@ -91,7 +91,7 @@ class Plain:
         return self._last
 
     def many(self, batch: list[bytes]) -> bytes:
-        if batch != self._batch:
+        if batch is not self._batch and batch != self._batch:
             self._frames = b"".join(
                 [data_frame(self._opcode(message), message) for message in batch]
             )
@@ -139,7 +139,7 @@ class SockJs:
         return sockjs.HEARTBEAT
 
     def _array(self, batch: list[bytes]) -> bytes:
-        if batch != self._batch:
+        if batch is not self._batch and batch != self._batch:
             self._payload = sockjs.messages(batch)
             self._batch = batch
         return self._payload

@@ -24,6 +24,10 @@ States of the way out::
 While paused nothing more goes to the transport. What it still holds (``held``) is
 part of what waits: it will not give it back, and the reader has not got it.
 
+A broadcast (``messaging/broadcast.py``) is a list of messages that many outboxes share:
+whoever follows one has it behind what it holds itself. It *parts* from it, keeping what
+was said so far, before anything else is put behind it, and where the way is paused.
+
 Order: survivors leave in the order in which they were put; a message that replaces
 an older one of its key stands where *it* was put, so nobody sees it before anything
 that was sent before it.
@@ -36,6 +40,7 @@ from dataclasses import dataclass
 
 from salon import metrics
 from salon.gateway.timer import Timer, TimerWheel
+from salon.messaging.broadcast import Broadcast
 
 JOIN = 0.002
 """Seconds that a tick after a busy one lasts: the latency that joining may add."""
@@ -113,6 +118,7 @@ class Outbox:
     """
 
     __slots__ = (
+        "_broadcast",
         "_budget",
         "_bytes",
         "_droppable",
@@ -155,6 +161,8 @@ class Outbox:
         self._pending: list[bytes | None] = []
         self._holes = 0
         self._bytes = 0
+        # What waits behind the list, together with others.
+        self._broadcast: Broadcast | None = None
         self._held = held
         self._paused = False
         # Positions in the list, by key and from the oldest; None is smaller than empty.
@@ -165,7 +173,10 @@ class Outbox:
 
     def __len__(self) -> int:
         """Bytes that wait; a way that flows has nothing of note in the transport."""
-        return self._held() + self._bytes if self._paused else self._bytes
+        if self._paused:
+            return self._held() + self._bytes  # nobody paused follows a broadcast
+        broadcast = self._broadcast
+        return self._bytes if broadcast is None else self._bytes + broadcast.size
 
     def put(
         self, data: bytes, *, droppable: bool = False, coalesce: str | None = None
@@ -180,6 +191,8 @@ class Outbox:
                 ticks.begin()
             self._send(data)
             return
+        if self._broadcast is not None:
+            self._part(self._broadcast)
         size = self._bytes + len(data)
         if droppable or coalesce is not None or self._paused or size > self._soft:
             self._queue(data, droppable, coalesce)
@@ -190,9 +203,28 @@ class Outbox:
         self._pending.append(data)
         self._bytes = size
 
+    def follow(self, broadcast: Broadcast) -> bool:
+        """Take the message of a new broadcast, and later ones if True is returned.
+
+        Otherwise those have to be ``put``.
+        """
+        ticks, last = self._ticks, self._broadcast
+        if self._tick == ticks.now and not self._paused and not self.finished:
+            if last is not None:
+                self._part(last)
+            if self._bytes + broadcast.size <= self._soft:
+                if not self._pending:
+                    ticks.flush_at_end(self)
+                self._broadcast = broadcast
+                return True
+        self.put(broadcast.messages[0])
+        return False
+
     def flush(self) -> None:
         """Write what waits, if the way is free."""
-        if self._paused or self.finished or not self._pending:
+        if self._paused or self.finished:
+            return
+        if not self._pending and self._broadcast is None:
             return
         batch = self.take()
         if len(batch) == 1:
@@ -205,15 +237,21 @@ class Outbox:
 
     def take(self) -> list[bytes]:
         """Remove and return what waits, in order (for a reader that pulls)."""
-        pending, holes = self._pending, self._holes
+        pending, holes, broadcast = self._pending, self._holes, self._broadcast
         self._forget()
         if holes:
             pending = [message for message in pending if message is not None]
+        if broadcast is not None:
+            broadcast.open = False  # it is written as it is, by all who follow
+            shared = broadcast.messages
+            pending = [*pending, *shared] if pending else shared  # type: ignore[assignment]
         self._judge()
         return pending  # type: ignore[return-value] # None only where holes are
 
     def pause(self) -> None:
         """The transport has enough."""
+        if self._broadcast is not None:
+            self._part(self._broadcast)
         self._paused = True
         self._judge()
 
@@ -233,6 +271,14 @@ class Outbox:
         self._stop_patience()
         if batch:
             self._send_all(batch)
+
+    def _part(self, broadcast: Broadcast) -> None:
+        """Follow no more: keep what was said so far, get the rest one by one."""
+        self._pending += broadcast.messages
+        self._bytes += broadcast.size
+        self._broadcast = None
+        if broadcast.open:
+            broadcast.strays.append(self.put)
 
     def _queue(self, data: bytes, droppable: bool, coalesce: str | None) -> None:
         replaced = coalesce is not None and self._replace(coalesce)
@@ -300,6 +346,7 @@ class Outbox:
             self._droppable = deque(moved[at] for at in self._droppable)
 
     def _forget(self) -> None:
+        self._broadcast = None
         self._pending = []
         self._holes = 0
         self._bytes = 0

@@ -24,6 +24,7 @@ from salon.gateway.edge import Edge, EdgeLimits
 from salon.gateway.outbox import Outbox
 from salon.gateway.timer import Timer
 from salon.gateway.websocket import ABNORMAL, SLOW_READER, reset
+from salon.messaging.broadcast import Broadcast
 from salon.messaging.channel import ChannelHandler, Handshake
 from salon.stomp.codec import encode
 from salon.stomp.frames import Frame, Version
@@ -69,6 +70,9 @@ class TcpChannel(asyncio.Protocol):
     ) -> None:
         if self._outbox is not None:
             self._outbox.put(data, droppable=droppable, coalesce=coalesce)
+
+    def follow(self, broadcast: Broadcast) -> bool:
+        return self._outbox is not None and self._outbox.follow(broadcast)
 
     def close(self, code: int, reason: str) -> None:
         """Write what waits, end our half, read on for a while; the first counts."""

@@ -24,6 +24,7 @@ from salon.gateway.edge import Edge
 from salon.gateway.framing import BINARY, TEXT, Framing, is_text
 from salon.gateway.outbox import Outbox
 from salon.gateway.timer import Timer
+from salon.messaging.broadcast import Broadcast
 from salon.messaging.channel import ChannelHandler, Handshake
 
 log = structlog.get_logger("salon.gateway")
@@ -158,6 +159,10 @@ class WebSocketChannel:
     ) -> None:
         assert self._outbox is not None, "sent before the connection was open"
         self._outbox.put(data, droppable=droppable, coalesce=coalesce)
+
+    def follow(self, broadcast: Broadcast) -> bool:
+        assert self._outbox is not None, "sent before the connection was open"
+        return self._outbox.follow(broadcast)
 
     def close(self, code: int, reason: str) -> None:
         """Write what waits, say why, and end; the first close counts."""

@@ -117,7 +117,7 @@ def export_judge(training: Path, target: Path, exam: dict[str, Any]) -> None:
     model = Judge(len(arrays["labels"]))
     checkpoint.load_average(training / "judge.safetensors", model)
     target.mkdir(parents=True, exist_ok=True)
-    image = {"image": (3, JUDGE_SIDE, JUDGE_SIDE)}
+    image: dict[str, tuple[int, ...]] = {"image": (3, JUDGE_SIDE, JUDGE_SIDE)}
     export_network(model.tower.eval(), image, target / "judge.onnx")
     with torch.no_grad():
         directions = model.directions(torch.from_numpy(arrays["vectors"])).numpy()

@@ -10,6 +10,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from salon.messaging.broadcast import Broadcast
+
 
 @dataclass(frozen=True, slots=True)
 class Handshake:
@@ -56,6 +58,14 @@ class Channel(Protocol):
                 so a framing made of it can be kept for the next channel.
             droppable: may be left out when the reader is slow.
             coalesce: replaces a waiting droppable message with the same key.
+        """
+
+    def follow(self, broadcast: Broadcast) -> bool:
+        """Take the one message of a new broadcast.
+
+        Returns:
+            Whether it follows: what is added while the broadcast is open is taken, too.
+            Otherwise ``send`` is called for each of these.
         """
 
     def close(self, code: int, reason: str) -> None:

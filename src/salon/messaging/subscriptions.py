@@ -9,6 +9,7 @@ here: they are reached through the user.
 from collections.abc import Mapping
 
 from salon.messaging.ant import AntPattern
+from salon.messaging.audience import Audience
 from salon.messaging.destinations import USER, is_pattern, within
 from salon.messaging.sessions import CLOSE, Group, Session, Subscription
 
@@ -27,7 +28,7 @@ class SubscriptionRegistry:
 
     def __init__(self, *, literal_users: bool = False) -> None:
         self._literal_users = literal_users
-        self._topics: dict[str, dict[Group, Members]] = {}
+        self._topics: dict[str, dict[Group, Audience]] = {}
         self._patterns: dict[str, tuple[AntPattern, Members]] = {}
 
     def add(
@@ -55,7 +56,7 @@ class SubscriptionRegistry:
             session.queues[queue] = (*session.queues.get(queue, ()), subscription)
         if queue is None or self._literal_users:
             groups = self._topics.setdefault(destination, {})
-            groups.setdefault(subscription.group, {})[subscription] = None
+            groups.setdefault(subscription.group, Audience()).add(subscription)
         return subscription
 
     def remove(self, session: Session, id_: str) -> Subscription | None:
@@ -91,13 +92,13 @@ class SubscriptionRegistry:
             return  # to /app, which is answered once, or to a user's own: not kept here
         members = groups.get(subscription.group)
         if members is not None:
-            members.pop(subscription, None)
-            if not members:
+            members.discard(subscription)
+            if not len(members):
                 del groups[subscription.group]
         if not groups:
             del self._topics[destination]
 
-    def groups(self, destination: str) -> Mapping[Group, Members]:
+    def groups(self, destination: str) -> Mapping[Group, Audience]:
         """Who listens to a topic; read it, do not change it."""
         return self._topics.get(destination, {})
 

@@ -14,6 +14,7 @@ from typing import Any
 import structlog
 
 from salon import metrics
+from salon.messaging.audience import Audience
 from salon.messaging.conversion import encode_payload
 from salon.messaging.destinations import QUEUE, within
 from salon.messaging.queues import Queues
@@ -99,8 +100,8 @@ class MessagingTemplate:
             return 0
         out = self._outgoing(headers, body, droppable, coalesce)
         self.retention.add(destination, Kept(self._last, out.headers, body))
-        for group, members in list(groups.items()):
-            out.give_all(group, list(members))
+        for group, audience in list(groups.items()):
+            out.give_all(group, audience)
         for subscription in others:
             out.give(subscription, subscription.group_at(destination))
         return self._counted(out, destination)
@@ -290,22 +291,16 @@ class _Outgoing:
         for subscription in session.queues.get(destination, ()):
             self.give(subscription)
 
-    def give_all(self, group: Group, members: list[Subscription]) -> None:
-        """To many of one group: what they share is looked up once."""
-        frame = self._frame(group)
-        droppable = self.droppable or group.droppable
-        coalesce = group.coalesce or self._coalesce
-        for subscription in members:
-            if subscription.consumer is not None:
+    def give_all(self, group: Group, audience: Audience) -> None:
+        """To all of one group."""
+        if self.droppable or group.droppable or self._coalesce or group.coalesce:
+            for subscription in audience:
                 self.give(subscription)
-                continue
-            channel = subscription.session.channel
-            try:
-                channel.send(frame, droppable=droppable, coalesce=coalesce)
-            except Exception:  # one bad connection must not end a fan-out
-                log.exception("messaging.send", channel=channel.id)
-                continue
-            self.given += 1
+            return
+        keepers = audience.keepers()
+        self.given += audience.send(self._frame(group))
+        for subscription in keepers:
+            self.give(subscription)
 
     def give(self, subscription: Subscription, group: Group | None = None) -> None:
         """To one subscription; ``group`` is another than its own at a pattern."""

@@ -6,36 +6,12 @@ and only then, so that torch costs nobody anything who does not use it.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
-
 from salon.imaging.backends.checkpoint import Checkpoint
+from salon.imaging.backends.choice import EXTRA, Choice, LoraFile
 from salon.imaging.card import ModelUnusable
 from salon.imaging.ports import ImageModel
 
-EXTRA = "pip install 'salon[diffusers]'"
-
-
-@dataclass(frozen=True)
-class LoraFile:
-    """LoRA weights to add, and how strongly."""
-
-    path: Path
-    scale: float = 1.0
-
-
-@dataclass(frozen=True)
-class Choice:
-    """Which model, and where it runs. Empty: the embedded one, on the CPU."""
-
-    path: Path | None = None
-    loras: Sequence[LoraFile] = ()
-    device: str = "auto"
-    """cpu, cuda, cuda:1, mps or auto; the embedded model is always on the CPU."""
-    dtype: str = "auto"
-    """float32, float16, bfloat16 or auto."""
-    threads: int = 1
+__all__ = ["EXTRA", "Choice", "LoraFile", "check", "load"]
 
 
 def load(choice: Choice) -> ImageModel:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from salon.imaging.backends.checkpoint import Checkpoint, check_weights
-from salon.imaging.backends.choose import EXTRA, Choice, LoraFile
+from salon.imaging.backends.choice import EXTRA, Choice, LoraFile
 from salon.imaging.backends.conditioning import (
     ClipConditioner,
     SentenceConditioner,
