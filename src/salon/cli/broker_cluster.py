@@ -39,6 +39,7 @@ class BrokerProcess:
         Raises:
             SettingError: theirs; it does not start, and has said why.
         """
+        self._let_go()
         own = [
             f"broker.id={self.id}",
             "listener.security.protocol.map=CONTROL:PLAINTEXT,BROKERS:PLAINTEXT",
@@ -86,6 +87,15 @@ class BrokerProcess:
                 self._process.wait(_END_S)
             except subprocess.TimeoutExpired:
                 self._process.kill()
+            self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the pipes to a process that has ended."""
+        if self._process is not None:
+            self._process.wait()
+            for pipe in (self._process.stdin, self._process.stdout):
+                if pipe is not None:
+                    pipe.close()
 
 
 class Supervisor:

@@ -1,0 +1,160 @@
+"""``kill -9`` of leaders, and of the controller, under load: clients go on by themselves.
+
+Three brokers as processes, one topic on all three, a producer of librdkafka that asks
+for acks=all and a consumer of another library. Each time a fifth of the records is
+acknowledged, the leader of the partition is killed (once it is the broker with the
+controller in it); the supervisor starts it again.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import urllib.request
+from pathlib import Path
+
+import pytest
+from aiokafka import AIOKafkaConsumer
+from confluent_kafka import Producer
+
+from salon.cli.broker_cluster import Supervisor
+
+pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
+
+RECORDS = 3_000
+KILLS = 4
+SHORT = (
+    "broker.heartbeat.interval.ms=200",
+    "broker.session.timeout.ms=2000",
+    "replica.fetch.backoff.ms=50",
+    "replica.fetch.wait.max.ms=100",
+    "replica.lag.time.max.ms=3000",
+)
+
+
+class Load:
+    """Sends numbered records; which of them were acknowledged, in that order."""
+
+    def __init__(self, bootstrap: str) -> None:
+        self.acked: list[int] = []
+        self.failed: list[str] = []
+        self._stop = threading.Event()
+        self._producer = Producer(
+            {
+                "bootstrap.servers": bootstrap,
+                "acks": "all",
+                "enable.idempotence": True,
+                "linger.ms": 1,
+                "topic.metadata.refresh.interval.ms": 500,
+                "retry.backoff.ms": 50,
+                "message.timeout.ms": 120_000,
+            }
+        )
+        self._thread = threading.Thread(target=self._run, daemon=True)
+        self._thread.start()
+
+    def _run(self) -> None:
+        for n in range(RECORDS):
+            if self._stop.is_set():
+                break
+            self._producer.produce("t", b"%d" % n, on_delivery=self._delivered(n))
+            self._producer.poll(0)
+            while len(self._producer) > 50:
+                self._producer.poll(0.05)
+        self._producer.flush(120)
+
+    def _delivered(self, n):
+        def note(error, _message):
+            if error is None:
+                self.acked.append(n)
+            else:
+                self.failed.append(str(error))
+
+        return note
+
+    def wait(self) -> None:
+        self._thread.join(150)
+
+
+def status(folder: Path) -> dict:
+    address = (folder / "status-address").read_text().strip()
+    with urllib.request.urlopen(f"http://{address}/status", timeout=5) as answer:
+        return json.load(answer)["cluster"]
+
+
+def leader(supervisor: Supervisor) -> int:
+    """Who leads the partition, as somebody who lives has heard."""
+    for broker in supervisor.brokers:
+        try:
+            return int(status(broker.folder)["partitions"]["t-0"]["leader"])
+        except (OSError, KeyError, ValueError):
+            continue
+    return -1
+
+
+async def until(holds, patience_s=60.0):
+    async with asyncio.timeout(patience_s):
+        while not holds():
+            await asyncio.sleep(0.05)
+
+
+async def consumed(bootstrap: str, count: int) -> list[int]:
+    consumer = AIOKafkaConsumer(
+        "t",
+        bootstrap_servers=bootstrap,
+        group_id="g",
+        auto_offset_reset="earliest",
+        metadata_max_age_ms=1000,
+        retry_backoff_ms=50,
+    )
+    await consumer.start()
+    found: list[int] = []
+    try:
+        async with asyncio.timeout(90):
+            while len(set(found)) < count:
+                found.append(int((await consumer.getone()).value))
+    finally:
+        await consumer.stop()
+    return found
+
+
+@pytest.fixture
+def supervisor(tmp_path):
+    made = Supervisor(tmp_path, 3, "127.0.0.1", 0, SHORT)
+    made.start()
+    watching = threading.Thread(target=made.watch, daemon=True)
+    watching.start()
+    yield made
+    made.stop()
+    watching.join(30)
+    made.close()
+
+
+async def test_what_all_have_acknowledged_survives_the_death_of_leaders(supervisor):
+    load = Load(supervisor.bootstrap)
+    killed = []
+    for kill in range(1, KILLS + 1):
+        mark = kill * RECORDS // (KILLS + 1)
+        await until(lambda mark=mark: len(load.acked) >= mark)
+        victim = 1 if kill == KILLS else await asyncio.to_thread(leader, supervisor)
+        if victim > 0:
+            os.kill(supervisor.brokers[victim - 1].pid, signal.SIGKILL)
+            killed.append(victim)
+    await asyncio.to_thread(load.wait)
+
+    assert len(killed) == KILLS
+    assert (len(load.acked), load.failed) == (RECORDS, [])
+    found = await consumed(supervisor.bootstrap, RECORDS)
+    assert found == list(range(RECORDS))  # none lost, none twice, none out of order
+
+    def in_sync():
+        try:
+            seen = [
+                status(each.folder)["partitions"]["t-0"] for each in supervisor.brokers
+            ]
+        except (OSError, KeyError, ValueError):
+            return False
+        return all(sorted(each["isr"]) == [1, 2, 3] for each in seen if each["leads"])
+
+    await until(in_sync)  # those that were killed are back, with everything
