@@ -134,7 +134,7 @@ async def test_topics_are_made_and_removed_through_any_broker(tmp_path):
         await admin.delete_topics(["t"])
         await admin.close()
         for broker in nodes.running.values():
-            assert broker.topics.get("t") is None
+            await until(lambda broker=broker: broker.topics.get("t") is None)
             assert not [key for key in broker.replicas.partitions if key[0] == "t"]
         assert not list(tmp_path.glob("*/t-*"))
 
