@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import shutil
 import subprocess
 import tarfile
@@ -22,8 +24,21 @@ def fetch(folder: Path) -> tuple[Path, Path]:
     return fetch_package(folder, *ART), fetch_package(folder, *WORDS)
 
 
-def fetch_package(folder: Path, name: str, version: str) -> Path:
-    """Return one unpacked npm package, fetching it where it is missing."""
+def fetch_package(
+    folder: Path, name: str, version: str, integrity: str | None = None
+) -> Path:
+    """Return one unpacked npm package, fetching it where it is missing.
+
+    Args:
+        folder: where archives and unpacked packages are kept.
+        name: of the package, e.g. ``@iconify-json/noto``.
+        version: exactly this one.
+        integrity: ``sha512-`` and base64, as the registry and lock files write it;
+            checked before anything is unpacked.
+
+    Raises:
+        PackagesMissing: npm or the network is missing, or the archive is another one.
+    """
     stem = f"{name.removeprefix('@').replace('/', '-')}-{version}"
     unpacked, archive = folder / stem, folder / f"{stem}.tgz"
     if (unpacked / "package.json").exists():
@@ -31,11 +46,22 @@ def fetch_package(folder: Path, name: str, version: str) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     if not archive.exists():
         _npm_pack(folder, f"{name}@{version}")
+    if integrity is not None:
+        _check(archive, integrity)
     with tarfile.open(archive) as tar:
         tar.extractall(folder / f"{stem}.part", filter="data")
     shutil.move(folder / f"{stem}.part" / "package", unpacked)
     (folder / f"{stem}.part").rmdir()
     return unpacked
+
+
+def _check(archive: Path, integrity: str) -> None:
+    found = base64.b64encode(hashlib.sha512(archive.read_bytes()).digest()).decode()
+    if integrity != f"sha512-{found}":
+        raise PackagesMissing(
+            f"{archive} is not the package that was reviewed (its SHA-512 differs); "
+            "delete it and start again"
+        )
 
 
 def _npm_pack(folder: Path, spec: str) -> None:

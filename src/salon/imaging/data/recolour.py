@@ -28,13 +28,16 @@ PALETTE: dict[str, tuple[int, int, int]] = {
     "grey": (150, 150, 155),
 }
 
+_LUMA = (0.2126, 0.7152, 0.0722)
 _NEAR, _FAR = 60.0, 100.0
 _HUES = 36
 
 
 def luminance(rgb: Floats) -> Floats:
     """Rec. 709 luma of (..., 3) colours in 0..1."""
-    result: Floats = rgb @ np.array([0.2126, 0.7152, 0.0722], np.float32)
+    # Term by term: a matrix product rounds differently from machine to machine.
+    r, g, b = (rgb[..., i] * np.float32(w) for i, w in enumerate(_LUMA))
+    result: Floats = r + g + b
     return result
 
 
