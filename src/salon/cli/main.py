@@ -19,6 +19,7 @@ COMMANDS = {
     "sample": ("salon.cli.sample:sample", "A sheet of a model of `salon train ddpm`."),
     "evaluate": ("salon.cli.evaluate:evaluate", "How good a picture model is."),
     "train": ("salon.cli.train:app", "Train the picture model on your own machine."),
+    "data": ("salon.cli.data:app", "Pictures with captions to train on."),
     "broker": ("salon.cli.broker:broker", "The embedded Kafka, alone."),
     "classic": ("salon.cli.classic:classic", "The guest chat alone: STOMP's example."),
     "send": ("salon.cli.send:send", "A message to a running server, from outside."),

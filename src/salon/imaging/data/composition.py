@@ -66,9 +66,6 @@ class Part:
     """Centre."""
     width: float
     height: float
-    mirrored: bool = False
-    whole: bool = False
-    """The drawing with its own margins, not cropped to what is painted."""
 
 
 @dataclass(frozen=True)

@@ -131,14 +131,11 @@ def _roles(known: list[Noun]) -> dict[str, list[str]]:
     return lists
 
 
-def sprite(
-    library: Library, key: str, colour: str, size: tuple[int, int], mirrored: bool
-) -> Bytes:
-    """(h, w, 4) premultiplied RGBA of a drawing, resized, repainted, turned round."""
+def sprite(library: Library, key: str, colour: str, size: tuple[int, int]) -> Bytes:
+    """(h, w, 4) premultiplied RGBA of a drawing, resized and repainted."""
     # Hamming: as smooth as bilinear, sharper, and without rings beyond the alpha.
     image = library.crop(key).resize(size, Image.Resampling.HAMMING)
     if colour:
         straight = np.asarray(image.convert("RGBA"), dtype=np.uint8)
         image = Image.fromarray(recolour(straight, colour)).convert("RGBa")
-    pixels = np.asarray(image, dtype=np.uint8)
-    return pixels[:, ::-1] if mirrored else pixels
+    return np.asarray(image, dtype=np.uint8)

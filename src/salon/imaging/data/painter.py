@@ -70,15 +70,14 @@ class Painter:
         resting = composition.relation == "on"
         return composition.parts[::-1] if resting else composition.parts
 
-    def _fresh_sprite(self, part_key: tuple[str, str, int, int, bool]) -> Bytes:
-        key, colour, width, height, mirrored = part_key
-        return sprite(self._library, key, colour, (width, height), mirrored)
+    def _fresh_sprite(self, key: str, colour: str, width: int, height: int) -> Bytes:
+        return sprite(self._library, key, colour, (width, height))
 
     def _put(self, canvas: Bytes, part: Part) -> None:
         side = self.side
         width = max(1, round(part.width * side))
         height = max(1, round(part.height * side))
-        pixels = self._sprite((part.art, part.colour, width, height, part.mirrored))
+        pixels = self._sprite(part.art, part.colour, width, height)
         left = round(part.x * side - width / 2)
         top = round(part.y * side - height / 2)
         x0, y0 = max(left, 0), max(top, 0)

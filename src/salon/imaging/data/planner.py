@@ -51,7 +51,7 @@ class Planner:
     Args:
         library: what there is to compose.
         jitter: 0 puts every number and pair in its canonical layout, which is easiest
-            to learn for a network that regresses; 1 moves, mirrors and varies.
+            to learn for a network that regresses; 1 moves and varies.
         numbers: how often each number is counted to.
     """
 

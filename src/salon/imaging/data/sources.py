@@ -156,6 +156,24 @@ WORDS = Source(
 )  # fmt: skip
 """Names and tags of the emoji in every language."""
 
+_MIT = """Permission is hereby granted, free of charge, to any person obtaining a copy of
+this software and associated documentation files (the "Software"), to deal in the
+Software without restriction, including without limitation the rights to use, copy,
+modify, merge, publish, distribute, sublicense, and/or sell copies of the Software, and
+to permit persons to whom the Software is furnished to do so, subject to the following
+conditions:
+
+The above copyright notice and this permission notice shall be included in all copies or
+substantial portions of the Software.
+
+THE SOFTWARE IS PROVIDED "AS IS", WITHOUT WARRANTY OF ANY KIND, EXPRESS OR IMPLIED,
+INCLUDING BUT NOT LIMITED TO THE WARRANTIES OF MERCHANTABILITY, FITNESS FOR A PARTICULAR
+PURPOSE AND NONINFRINGEMENT. IN NO EVENT SHALL THE AUTHORS OR COPYRIGHT HOLDERS BE LIABLE
+FOR ANY CLAIM, DAMAGES OR OTHER LIABILITY, WHETHER IN AN ACTION OF CONTRACT, TORT OR
+OTHERWISE, ARISING FROM, OUT OF OR IN CONNECTION WITH THE SOFTWARE OR THE USE OR OTHER
+DEALINGS IN THE SOFTWARE.
+"""
+
 DEFAULT = ("fluent-flat", "noto", "twemoji", "fluent-3d", "emojione")
 
 
@@ -196,4 +214,4 @@ def notice(sources: list[Source]) -> str:
         ]
         if s.use == "evaluate":
             lines.append("    Share-alike: for evaluation only, never for training.")
-    return "\n".join(lines) + "\n"
+    return "\n".join([*lines, "", "The MIT licence, of the works so marked:", "", _MIT])
