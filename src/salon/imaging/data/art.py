@@ -236,7 +236,9 @@ def _svg(icons: dict[str, Any], name: str) -> str:
     height = icon.get("height", icons.get("height", 16))
     box = f"{icon.get('left', 0)} {icon.get('top', 0)} {width} {height}"
     body = _ANIMATION.sub("", icon["body"])
-    return f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="{box}">{body}</svg>'
+    spaces = 'xmlns="http://www.w3.org/2000/svg" '
+    spaces += 'xmlns:xlink="http://www.w3.org/1999/xlink"'  # noto's flags use it
+    return f'<svg {spaces} viewBox="{box}">{body}</svg>'
 
 
 def _rows(folder: Path, language: str) -> Iterator[dict[str, Any]]:

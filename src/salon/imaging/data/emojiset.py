@@ -177,17 +177,11 @@ def _originals(
         picture = _kept_or_made(out / name, partial(drawing.draw, wish.size))
         pixels = hashlib.sha256(picture.tobytes()).digest()
         copies = seen.setdefault(drawing.source, set())
-        if pixels in copies or not _is_art(picture):
+        if pixels in copies or not picture[..., 3].any():
             (out / name).unlink()
             continue
         copies.add(pixels)
         yield _original_row(name, drawing, pixels)
-
-
-def _is_art(picture: Bytes) -> bool:
-    """Neither empty nor the black glyph of a font."""
-    solid = picture[picture[..., 3] > 127]
-    return len(solid) > 0 and int(solid[:, :3].max()) > 60
 
 
 def _original_row(name: str, drawing: Drawing, pixels: bytes) -> Row:

@@ -41,8 +41,10 @@ _ROWS: dict[int, tuple[tuple[int, ...], ...]] = {
 }
 """Rows, from above, that a number can be laid out in; the canonical one first."""
 _MARGIN = 0.02
-_FILL = 0.9
+_FILL = 0.88
 """Share of its cell that a counted thing fills at most."""
+_GAP = 0.045
+"""Between counted things: a pixel and a half of 32, or they could not be counted."""
 
 
 class Planner:
@@ -135,14 +137,18 @@ class Planner:
         aspect = self._library.aspect(key)
         rows = self._rows(count, aspect, dice)
         cell_width, cell_height = 0.98 / max(rows), 0.98 / len(rows)
-        width, height = _fit(aspect, cell_width * _FILL, cell_height * _FILL)
+        width, height = _fit(
+            aspect,
+            min(cell_width * _FILL, cell_width - _GAP),
+            min(cell_height * _FILL, cell_height - _GAP),
+        )
         parts = []
         for row, number in enumerate(rows):
             for column in range(number):
                 x = 0.5 + (column - (number - 1) / 2) * cell_width
                 y = 0.5 + (row - (len(rows) - 1) / 2) * cell_height
-                x += self._shift(dice, cell_width * 0.96 - width)
-                y += self._shift(dice, cell_height * 0.96 - height)
+                x += self._shift(dice, cell_width - width - _GAP)
+                y += self._shift(dice, cell_height - height - _GAP)
                 parts.append(_part(key, thing, x, y, width, height))
         return Composition("count", source, (thing,), tuple(parts), count=count)
 

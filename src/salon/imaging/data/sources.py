@@ -101,6 +101,7 @@ SOURCES = {
             "sha512-UAasRaxzFUKfIGSmLwnoarsssA4LX0VLLuEmplIqM6ZNQqIQRtav8tZ4H1neTlBreXuM"
             "QyAifr5jP4kn78DpiQ==",
             "Apache-2.0", "Mozilla Foundation", "train", "firefox",
+            r"^(spider|spiderweb|tramcar)$",  # black glyphs
         ),
         Source(
             "streamline-emojis", "@iconify-json/streamline-emojis", "1.2.4",
@@ -110,7 +111,7 @@ SOURCES = {
         ),
         Source(
             "streamline-color", "@iconify-json/streamline-ultimate-color", "1.2.2",
-            "sha512-NAbD3xLtg3069865B5CLUulp/eowPNCiDfJBxVAmA+LKLPpxU7EIEJ2+mSfWriPd+aho"
+            "sha512-NAbD3xLtg3069865B5CLUulp/eowPNCiDfJBxVAmA+LKLPpxU7EIEJ2+mSfWriPd+ahO"
             "RWyqjRnoPVkTJopEgg==",
             "CC-BY-4.0", "Streamline", "train", "line icon", _BRANDS, emoji=False,
         ),

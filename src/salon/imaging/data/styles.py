@@ -14,6 +14,8 @@ from PIL import Image
 Bytes = NDArray[np.uint8]
 
 _INK = (35, 35, 45)
+_STEP = 64
+"""How much a colour must change, of 255, to be worth a line."""
 _CELLS = 16
 _LEVELS = 5
 
@@ -22,11 +24,12 @@ def outline(rgba: Bytes) -> Bytes:
     """Dark lines where the colour changes or the thing ends; white inside."""
     side = len(rgba)
     alpha = rgba[..., 3].astype(np.int32)
-    red, green, blue = (rgba[..., i].astype(np.int32) for i in range(3))
-    grey = (54 * red + 183 * green + 19 * blue) // 256 + (255 - alpha)
-    line = (_range(grey) > 44) | (_range(alpha) > 127)
-    for _ in range(side // 128):
-        line = _range(line.astype(np.int32)) > 0
+    line = _range(alpha) > 127
+    for channel in range(3):
+        on_white = rgba[..., channel].astype(np.int32) + (255 - alpha)
+        line |= _range(on_white) > _STEP
+    for _ in range(side // 256):
+        line |= _range(line.astype(np.int32)) > 0
     out = np.zeros_like(rgba)
     out[alpha > 127] = 255
     out[line] = (*_INK, 255)
