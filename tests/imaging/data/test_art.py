@@ -19,8 +19,8 @@ def packages(tmp_path: Path) -> Path:
             "skins": [{"hexcode": "1F44B-1F3FB", "label": "waving hand: light skin tone"}],
         },
         {"hexcode": "1F37A", "group": 4, "order": 2, "label": "beer mug"},
-        {"hexcode": "1F1E9-1F1EA", "group": 2, "order": 3, "label": "flag: Germany"},
-        {"hexcode": "1F9B0", "group": 9, "order": 4, "label": "red hair"},
+        {"hexcode": "1F1E9-1F1EA", "group": 9, "order": 3, "label": "flag: Germany"},
+        {"hexcode": "1F9B0", "group": 2, "order": 4, "label": "red hair"},
     ]  # fmt: skip
     for language in art.LANGUAGES:
         (words / language).mkdir()

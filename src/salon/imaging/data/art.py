@@ -27,7 +27,7 @@ from salon.imaging.data.sources import WORDS, Source
 
 Bytes = NDArray[np.uint8]
 
-_FLAGS, _COMPONENTS = 2, 9
+_COMPONENTS, _FLAGS = 2, 9  # emojibase groups
 _ANIMATION = re.compile(
     r"<animate[^>]*?/>|<animate.*?</animate\w*>|<set[^>]*?/>", re.DOTALL
 )
