@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from salon.imaging.data.emojiset import Built, Wish
 
 app = typer.Typer(no_args_is_help=True, help="Pictures with captions to train on.")
+_INTERRUPTED = 130
 _DISK_FULL = (errno.ENOSPC, errno.EDQUOT)
 
 
@@ -146,7 +147,8 @@ def _in_words(out: Path) -> Iterator[None]:
             ) from error
         raise StartupError(f"{error.filename or out}: {error.strerror}") from error
     except KeyboardInterrupt:
-        raise StartupError(f"stopped; the same command goes on with {out}") from None
+        typer.echo(f"stopped; the same command goes on with {out}", err=True)
+        raise typer.Exit(_INTERRUPTED) from None
     except (StartupError, Unavailable):
         raise
     except Error as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from salon.imaging.data.composer import Composer
-from salon.imaging.data.library import RESERVED_LABELS
+from salon.imaging.data.drawings import RESERVED_LABELS
 from salon.imaging.data.recolour import dominant_colour
 from salon.imaging.pixels import to_canvas
 from tests.imaging.data.world import library

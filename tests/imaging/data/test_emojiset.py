@@ -161,7 +161,7 @@ def test_the_recipe_in_the_metadata_paints_the_picture(
     made: Path, fetched: Path
 ) -> None:
     from salon.imaging.data.composition import Composition
-    from salon.imaging.data.library import Library
+    from salon.imaging.data.drawings import Library
     from salon.imaging.data.painter import Painter
 
     painter = Painter(Library.load(WISH.chosen, fetched), WISH.size)

@@ -41,3 +41,18 @@ def test_without_npm_it_is_said_what_is_needed(
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(PackagesMissing, match=r"npm is needed to fetch art@1.0.0"):
         fetch_package(tmp_path / "packages", "art", "1.0.0")
+
+
+def test_without_a_network_the_reason_and_the_way_out_are_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    npm = tmp_path / "bin" / "npm"
+    npm.parent.mkdir()
+    npm.write_text(
+        "#!/bin/sh\necho 'npm error code ECONNREFUSED' >&2\n"
+        "echo 'npm error request to x failed, reason: connect refused' >&2\nexit 1\n"
+    )
+    npm.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{npm.parent}:/usr/bin:/bin")
+    with pytest.raises(PackagesMissing, match=r"reason: connect refused.*archive into"):
+        fetch_package(tmp_path / "packages", "art", "1.0.0")

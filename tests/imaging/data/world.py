@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from salon.imaging.data.art import Drawing
+from salon.imaging.data.drawings import Library
 from salon.imaging.data.emoji import LANGUAGES
-from salon.imaging.data.library import Library
 from salon.imaging.data.sources import SOURCES, WORDS
 
 SHAPES = {

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 
 from salon.imaging.data.composition import KINDS, Composition, Kind
 from salon.imaging.data.dice import Dice
-from salon.imaging.data.library import Library
+from salon.imaging.data.drawings import Library
 from salon.imaging.data.painter import Painter
 from salon.imaging.data.phrases import Texts, texts_of
 from salon.imaging.data.planner import NUMBERS, Planner

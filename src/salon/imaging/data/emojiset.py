@@ -40,7 +40,7 @@ from salon.imaging.data import sources as table
 from salon.imaging.data.art import Drawing, read
 from salon.imaging.data.composer import WEIGHTS, Composer
 from salon.imaging.data.composition import KINDS, Composition, Kind
-from salon.imaging.data.library import ART_SIDE, RESERVED_LABELS, Library
+from salon.imaging.data.drawings import ART_SIDE, RESERVED_LABELS, Library
 from salon.imaging.data.phrases import Texts
 from salon.imaging.data.sources import SOURCES, Source, Use
 from salon.imaging.text import normalise

@@ -69,11 +69,21 @@ def _npm_pack(folder: Path, spec: str) -> None:
     if npm is None:
         raise PackagesMissing(f"npm is needed to fetch {spec} into {folder}")
     done = subprocess.run(
-        [npm, "pack", "--silent", spec],
+        [npm, "pack", "--loglevel=error", spec],
         cwd=folder,
         capture_output=True,
         text=True,
         check=False,
     )
     if done.returncode:
-        raise PackagesMissing(f"npm pack {spec} failed: {done.stderr.strip()[-300:]}")
+        raise PackagesMissing(
+            f"npm could not fetch {spec} ({_reason(done.stderr)}); with a network, the "
+            f"same command goes on; without one, put its archive into {folder}"
+        )
+
+
+def _reason(stderr: str) -> str:
+    """The line of npm's many that says what happened."""
+    lines = [line.removeprefix("npm error ") for line in stderr.splitlines()]
+    told = [line for line in lines if "reason:" in line or line[:1].isdigit()]
+    return (told or lines or ["it said nothing"])[0].strip()[:200]

@@ -10,7 +10,7 @@ from PIL import Image
 
 from salon.imaging.data import backgrounds
 from salon.imaging.data.composition import Composition, Part
-from salon.imaging.data.library import Library, sprite
+from salon.imaging.data.drawings import Library, sprite
 from salon.imaging.data.styles import STYLES
 
 Bytes = NDArray[np.uint8]

@@ -20,8 +20,8 @@ from salon.imaging.data.composition import (
 )
 from salon.imaging.data.dataset import HELD_OUT_PAIRS
 from salon.imaging.data.dice import Dice
+from salon.imaging.data.drawings import Library
 from salon.imaging.data.lexicon import BOW, GLASSES, PEOPLE, nouns
-from salon.imaging.data.library import Library
 from salon.imaging.data.recolour import PALETTE
 from salon.imaging.data.sources import SOURCES
 
