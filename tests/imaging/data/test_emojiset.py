@@ -11,6 +11,7 @@ from PIL import Image
 from salon.imaging.data import emojiset
 from salon.imaging.data import folder as pictures
 from salon.imaging.data.emojiset import FolderTaken, Wish, build, rows_of
+from salon.imaging.data.packages import PackagesMissing
 from tests.imaging.data.world import SHAPES, packages
 
 WISH = Wish(size=32, sources=("fluent-3d",), count=60, seed=3)
@@ -126,6 +127,16 @@ def test_a_folder_of_something_else_is_left_alone(
         build(WISH, tmp_path, fetched)
     with pytest.raises(FolderTaken, match="other options"):
         build(Wish(size=64, sources=("fluent-3d",)), made, fetched)
+
+
+def test_a_set_that_could_not_be_begun_claims_no_folder(
+    fetched: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as nothing:
+        nothing.setenv("PATH", str(tmp_path))
+        with pytest.raises(PackagesMissing):
+            build(WISH, tmp_path / "set", tmp_path / "empty")
+    assert build(Wish(16, ("fluent-3d",), 3), tmp_path / "set", fetched).fresh
 
 
 @pytest.mark.parametrize(

@@ -133,13 +133,16 @@ def build(
         PackagesMissing: the art is not in ``packages`` and cannot be fetched.
         OSError: the disk is full or not writable; what was made stays, whole.
     """
-    facts = _claim(wish, out)
+    facts = _finished(wish, out)
     if facts is not None:
         return Built(facts["pictures"], facts["kinds"], facts["contents"], False)
     drawings: list[Drawing] = []
     for done, source in enumerate(wish.chosen):
         note("reading the art", done, len(wish.chosen))
         drawings += read(source, packages, wish.skin_tones, wish.flags)
+    # Claimed only now: a folder without art is nobody's yet.
+    out.mkdir(parents=True, exist_ok=True)
+    _write(out / ".building.json", json.dumps({"wish": wish.digest}).encode())
     # What is never trained on may well be examined.
     hidden = RESERVED_LABELS if wish.use == "train" else frozenset()
     kept = [d for d in drawings if d.label not in hidden]
@@ -147,8 +150,8 @@ def build(
     return _finish(wish, out, rows)
 
 
-def _claim(wish: Wish, out: Path) -> dict[str, Any] | None:
-    """Facts of a finished set; otherwise mark the folder as being built for this wish."""
+def _finished(wish: Wish, out: Path) -> dict[str, Any] | None:
+    """Facts of a finished set, or None where this wish may build one."""
     facts = _read_json(out / "set.json") or _read_json(out / ".building.json")
     if facts is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise FolderTaken(f"{out} is not empty; choose another folder with --out")
@@ -159,8 +162,6 @@ def _claim(wish: Wish, out: Path) -> dict[str, Any] | None:
         )
     if facts is not None and "contents" in facts:
         return facts
-    out.mkdir(parents=True, exist_ok=True)
-    _write(out / ".building.json", json.dumps({"wish": wish.digest}).encode())
     return None
 
 
