@@ -74,3 +74,43 @@ def test_rates_are_differences_and_damage_is_shown():
     assert "100" in text
     assert "150" in text
     assert "t-0: the disk is gone" in text
+
+
+def test_a_partition_that_lacks_copies_is_seen():
+    replica = {
+        "leads": True,
+        "leader": 2,
+        "epoch": 7,
+        "isr": [2],
+        "replicas": [2, 3, 1],
+        "end": 1200,
+        "high_watermark": 1100,
+    }
+    away = {**replica, "leads": False, "leader": -1}
+    status = {
+        "planes": {},
+        "purgatories": {},
+        "requests": {},
+        "connections": 1,
+        "partitions": 2,
+        "offline": {},
+        "cluster": {
+            "broker": 2,
+            "brokers": [1, 2],
+            "controller": 1,
+            "state": None,
+            "partitions": {"t-0": replica, "u-0": away},
+        },
+    }
+    out = io.StringIO()
+    console = Console(width=120, file=out, force_terminal=True, color_system="standard")
+    console.print(draw(status, status, 0.5))
+    lines = out.getvalue().splitlines()
+
+    assert any("broker 2 of 1, 2; controller 1" in line for line in lines)
+    (short,) = (line for line in lines if "t-0" in line)
+    assert all(word in short for word in ("leader", "2,3,1", "1,200", "1,100"))
+    assert "\x1b[33m" in short  # yellow
+    (offline,) = (line for line in lines if "u-0" in line)
+    assert "offline" in offline
+    assert "\x1b[1;31m" in offline  # red

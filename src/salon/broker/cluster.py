@@ -101,8 +101,10 @@ class Cluster:
         self.membership.start()
 
     async def leave(self) -> None:
-        """Hand over what is led here."""
+        """Hand over what is led here; the others know of it when this returns."""
         await self.membership.leave()
+        if self.controller is not None:
+            await self.controller.settled()
 
     async def close(self) -> None:
         await self.replication.close()

@@ -10,6 +10,10 @@ A turn is bounded, so that sockets, timers and other queues get theirs. The cont
 plane has a pool of its own (one handler, a queue of 20), and the data plane's turn serves
 that queue before each of its requests: on a shared loop two queues alone would not keep
 one from waiting for the other.
+
+Some requests wait for other brokers, which in turn need a handler here before they can
+answer. Those give theirs back while they wait, as Kafka's delayed operations do; each
+occupies its connection only.
 """
 
 import asyncio
@@ -39,6 +43,7 @@ class HandlerPool:
         metrics: of the broker.
         prefix: of the metrics' names (``ControlPlane``).
         before: the pool whose requests go first.
+        waits_for_others: API keys of requests that occupy no handler while they wait.
     """
 
     def __init__(
@@ -49,8 +54,10 @@ class HandlerPool:
         *,
         prefix: str = "",
         before: "HandlerPool | None" = None,
+        waits_for_others: frozenset[int] = frozenset(),
     ) -> None:
         self.size = size
+        self._waits_for_others = waits_for_others
         self._handle = handle
         self._idle = size
         self._before = before
@@ -130,15 +137,22 @@ class HandlerPool:
         if waiting is None:
             request.local_done_ns = perf_counter_ns()
             return
-        self._idle -= 1
         task = self._loop.create_task(waiting)
         self._tasks.add(task)
+        if request.header.api_key in self._waits_for_others:
+            request.local_done_ns = perf_counter_ns()
+            task.add_done_callback(lambda done: self._end(request, done))
+            return
+        self._idle -= 1
         task.add_done_callback(lambda done: self._done(request, done))
 
     def _done(self, request: Request, task: "asyncio.Task[None]") -> None:
-        self._tasks.discard(task)
         self._idle += 1
         request.local_done_ns = perf_counter_ns()
+        self._end(request, task)
+
+    def _end(self, request: Request, task: "asyncio.Task[None]") -> None:
+        self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             self._failed(request, error)
         self.wake()

@@ -398,14 +398,15 @@ class ReplicaManager:
             return appended.fail(Code.UNKNOWN_TOPIC_OR_PARTITION)
         try:
             data = data or memoryview(b"")
+            if not partition.leads:
+                # first, because only this makes clients ask where the leader is
+                raise ApiError(Code.NOT_LEADER_OR_FOLLOWER)
             if acks == _ALL and partition.spare_replicas < 0:
                 raise ApiError(
                     Code.NOT_ENOUGH_REPLICAS,
                     f"min.insync.replicas is {partition.log.config.min_insync_replicas}, "
                     f"in sync are {partition.in_sync_count}",
                 )
-            if not partition.leads:
-                raise ApiError(Code.NOT_LEADER_OR_FOLLOWER)
             self._append(partition, appended, data, zstd=zstd, verify=verify)
         except ApiError as error:
             appended.fail(error.code, error.message)

@@ -52,8 +52,16 @@ class Plane:
         metrics: Metrics,
         prefix: str = "",
         before: HandlerPool | None = None,
+        waits_for_others: frozenset[int] = frozenset(),
     ) -> None:
-        self.pool = HandlerPool(handlers, handle, metrics, prefix=prefix, before=before)
+        self.pool = HandlerPool(
+            handlers,
+            handle,
+            metrics,
+            prefix=prefix,
+            before=before,
+            waits_for_others=waits_for_others,
+        )
         self.channel = RequestChannel(queue, self.pool.wake)
         self.processors: list[Processor] = []
         self.prefix = prefix
@@ -85,7 +93,17 @@ class SocketServer:
         self._memory = self._memory_pool()
         self._users: Users | None = None
         control_name = config.control_plane_listener_name.upper()
-        self.control = Plane(1, CONTROL_QUEUE, handle, metrics, "ControlPlane")
+        # In a cluster an admin's request is answered when all brokers have done it, and
+        # this one does its part with the one handler that the control plane has.
+        clustered = bool(config.controller_quorum_voters)
+        self.control = Plane(
+            1,
+            CONTROL_QUEUE,
+            handle,
+            metrics,
+            "ControlPlane",
+            waits_for_others=versions.CONTROL if clustered else frozenset(),
+        )
         self.data = Plane(
             config.num_io_threads,
             config.queued_max_requests,

@@ -72,6 +72,8 @@ def draw(now: dict[str, Any], before: dict[str, Any], seconds: float) -> Group:
     for name, plane in now["planes"].items():
         parts.append(Panel(_plane(plane), title=f"{name} plane", title_align="left"))
     parts.append(_purgatories(now))
+    if "cluster" in now:
+        parts.append(_cluster(now["cluster"]))
     parts.append(_requests(now, before, seconds))
     if now.get("topics"):
         parts.append(_topics(now, before, seconds))
@@ -140,6 +142,36 @@ def _purgatories(now: dict[str, Any]) -> RenderableType:
         for name, each in now["purgatories"].items()
     )
     return Panel(Text(waiting), title="purgatories", title_align="left")
+
+
+def _cluster(cluster: dict[str, Any]) -> Table:
+    """The replicas on this broker; yellow: not all are in sync, red: none leads."""
+    brokers = ", ".join(map(str, cluster["brokers"])) or "unknown yet"
+    title = (
+        f"broker {cluster['broker']} of {brokers}; controller {cluster['controller']}"
+    )
+    state = cluster["state"]
+    if state is not None:
+        title += f", epoch {state['epoch']}, {state['offline_partitions']} offline"
+    table = Table(
+        *("replica", "is", "epoch", "in sync", "replicas", "end", "high watermark"),
+        title=title,
+        title_justify="left",
+    )
+    for name, each in cluster["partitions"].items():
+        follows = f"follower of {each['leader']}" if each["leader"] >= 0 else "offline"
+        short = len(each["isr"]) < len(each["replicas"])
+        table.add_row(
+            name,
+            "leader" if each["leads"] else follows,
+            str(each["epoch"]),
+            ",".join(map(str, each["isr"])),
+            ",".join(map(str, each["replicas"])),
+            f"{each['end']:,}",
+            f"{each['high_watermark']:,}",
+            style="bold red" if each["leader"] < 0 else "yellow" if short else None,
+        )
+    return table
 
 
 def _requests(now: dict[str, Any], before: dict[str, Any], seconds: float) -> Table:

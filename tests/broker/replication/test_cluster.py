@@ -8,7 +8,10 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 
+from salon.broker.controller import controller as controllers
+from salon.broker.protocol.versions import METADATA
 from tests.broker.cluster import cluster, until
+from tests.broker.wire import Wire
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -187,3 +190,44 @@ async def test_transactions_are_refused_in_words_clients_understand(tmp_path):
         with pytest.raises(KafkaError):
             await asyncio.wait_for(made.start(), 20)
         await made.stop()
+
+
+async def test_a_topic_is_made_while_the_one_control_handler_is_needed_for_it(
+    tmp_path, monkeypatch
+):
+    """The answer waits for all brokers, and all of them need a handler to hear of it."""
+    monkeypatch.setattr(controllers, "_SETTLE_S", 3600)
+    async with cluster(tmp_path, default_replication_factor=3) as nodes:
+        for id_, port in nodes.ports.items():
+            async with await Wire.connect(port) as wire:
+                made = await wire.create(f"by-{id_}")
+            assert made.topics[0].error_code == 0
+            assert len(made.topics[0].partitions[0].isr_nodes) == 3
+
+
+async def test_the_controller_is_heard_while_the_data_queue_is_full(tmp_path):
+    """LeaderAndIsr and UpdateMetadata come by a queue that data cannot fill."""
+    async with cluster(tmp_path, queued_max_requests=4) as nodes:
+        stuck = nodes.running[2]
+        stuck.network.data.pool.pause()
+        data = [await Wire.connect(stuck.port) for _ in range(12)]
+        for each in data:
+            each.send(METADATA, 1, (-1).to_bytes(4, "big", signed=True))
+        clients = [
+            p for p in stuck.network.data.processors if p.endpoint.name == "PLAINTEXT"
+        ]
+        while not all(p.stopped for p in clients):
+            await asyncio.sleep(0)
+        for n in range(20):
+            await nodes.running[1].admin.create(f"t{n}", 1, {}, assignment=[[2]])
+
+        assert len(stuck.network.data.channel) == 4  # not one of them has moved
+        assert all(p.leads for p in stuck.replicas.partitions.values())
+        assert len(stuck.replicas.partitions) == 20
+        times = stuck.metrics.request_times()
+        assert times["LeaderAndIsr"]["count"] >= 20
+        assert times["UpdateMetadata"]["count"] >= 20
+        stuck.network.data.pool.resume()
+        for each in data:
+            await each.receive()
+            each.writer.close()

@@ -11,6 +11,7 @@ from salon.broker.config import TopicConfig
 from salon.broker.log import batch as batches
 from salon.broker.log import cleaner, codecs
 from salon.broker.log.partition_log import PartitionLog
+from salon.cli.broker_cluster import Supervisor
 from tests.broker.process import Process
 from tests.engines import KAFKA_LIBS, require
 
@@ -65,6 +66,47 @@ def test_the_java_client_produces_consumes_and_administers(broker: Process):
     assert {line.split()[0] for line in read} == {
         *("none", "gzip", "snappy", "lz4", "zstd")
     }
+
+
+def test_java_tools_see_several_brokers_as_they_are(tmp_path: Path):
+    """Made through one broker, described and written through others."""
+    require("kafka")
+    tools = "org.apache.kafka.tools"
+    brokers = Supervisor(tmp_path, 3, "127.0.0.1", 0, ())
+    try:
+        brokers.start()
+        first, second, third = (
+            ["--bootstrap-server", at] for at in brokers.bootstrap.split(",")
+        )
+        java(
+            f"{tools}.TopicCommand", *third, "--create", "--topic", "java",
+            "--partitions", "3", "--replication-factor", "3",
+        )  # fmt: skip
+        described = java(
+            f"{tools}.TopicCommand", *second, "--describe", "--topic", "java"
+        )
+        behind = java(
+            f"{tools}.TopicCommand", *first, "--describe",
+            "--under-replicated-partitions",
+        )  # fmt: skip
+        java(
+            f"{tools}.ConsoleProducer", *second, "--topic", "java",
+            "--command-property", "acks=all", give="one\ntwo\nthree\n",
+        )  # fmt: skip
+        read = java(
+            f"{tools}.consumer.ConsoleConsumer", *first, "--topic", "java",
+            "--from-beginning", "--max-messages", "3", "--timeout-ms", "30000",
+        )  # fmt: skip
+    finally:
+        brokers.close()
+
+    assert "ReplicationFactor: 3" in described
+    leaders = re.findall(r"Leader: (\d)", described)
+    in_sync = re.findall(r"Isr: ([\d,]+)", described)
+    assert sorted(leaders) == ["1", "2", "3"]
+    assert [sorted(each.split(",")) for each in in_sync] == [["1", "2", "3"]] * 3
+    assert behind.strip() == ""
+    assert sorted(read.split()) == ["one", "three", "two"]
 
 
 def test_a_folder_of_ours_is_read_by_apaches_dump(tmp_path: Path):

@@ -273,6 +273,8 @@ class Offsets:
             partition = self._replicas.partitions.get((OFFSETS_TOPIC, index))
             if partition is None or partition.log.size <= above_bytes:
                 continue
+            if not partition.leads:
+                continue  # its groups are known to the leader, whose log is copied
             if partition.log.producers.open:
                 continue  # its records are needed until the transaction ends
             groups = {*states, *self._committed}

@@ -132,22 +132,26 @@ class ReplicaFetcher:
             partition = self._partitions.get(each.key)
             if partition is None or each.key not in asked:
                 continue  # removed while the fetch was out
-            if partition.leader_epoch != asked[each.key].leader_epoch:
+            epoch = asked[each.key].leader_epoch
+            if partition.leader_epoch != epoch:
                 continue  # another leadership began
             try:
-                await self._apply(partition, each)
+                await self._apply(partition, each, epoch)
             except (StorageError, ProtocolError) as failed:
                 log.error("%s-%d is not copied: %s", *each.key, failed)
                 self._pause(each.key)
 
-    async def _apply(self, partition: ReplicatedPartition, fetched: Fetched) -> None:
+    async def _apply(
+        self, partition: ReplicatedPartition, fetched: Fetched, leader_epoch: int
+    ) -> None:
+        """Do what the leader of ``leader_epoch`` has answered."""
         if fetched.error == Code.OFFSET_OUT_OF_RANGE:
-            await self._start_over(partition, fetched)
+            await self._start_over(partition, fetched, leader_epoch)
         elif fetched.error:
             log.info("%s-%d: the leader answers %d", *fetched.key, fetched.error)
             self._pause(fetched.key)
         elif fetched.diverging is not None:
-            await self._cut(partition, *fetched.diverging)
+            await self._cut(partition, *fetched.diverging, leader_epoch)
         else:
             self._append(partition, fetched)
 
@@ -169,31 +173,48 @@ class ReplicaFetcher:
                 partition.flusher.request()
             self._appended(partition.key)
 
-    async def _cut(self, partition: ReplicatedPartition, epoch: int, end: int) -> None:
+    async def _cut(
+        self, partition: ReplicatedPartition, epoch: int, end: int, leader_epoch: int
+    ) -> None:
         """The leader's log parts from ours: at the end of the last common epoch."""
         known, own_end = partition.log.epoch_end(epoch)
         offset = min(end, own_end) if known >= 0 else end
-        await partition.flusher.idle()
-        log.warning(
-            "%s-%d: cut from %d to %d; the leader's epoch %d ends there",
-            *partition.key,
-            partition.log.end.offset,
-            offset,
-            epoch,
-        )
-        partition.log.truncate_to(offset)
-        partition.cut(offset)
+        async with partition.cleaning:
+            await partition.flusher.idle()
+            if not self._still_copies(partition, leader_epoch):
+                return
+            log.warning(
+                "%s-%d: cut from %d to %d; the leader's epoch %d ends there",
+                *partition.key,
+                partition.log.end.offset,
+                offset,
+                epoch,
+            )
+            partition.log.truncate_to(offset)
+            partition.cut(offset)
+
+    def _still_copies(self, partition: ReplicatedPartition, leader_epoch: int) -> bool:
+        """Whether an answer counts that was waited with.
+
+        The controller does not wait for our disk: by now this broker may lead, and what
+        the former leader never had may be acknowledged.
+        """
+        copied = self._partitions.get(partition.key) is partition
+        return copied and partition.leader_epoch == leader_epoch
 
     async def _start_over(
-        self, partition: ReplicatedPartition, fetched: Fetched
+        self, partition: ReplicatedPartition, fetched: Fetched, leader_epoch: int
     ) -> None:
         """The leader has deleted what comes after our end."""
         if partition.log.end.offset >= fetched.log_start:
             self._pause(fetched.key)
             return
-        await partition.flusher.idle()
-        partition.log.restart_at(fetched.log_start)
-        partition.cut(fetched.log_start)
+        async with partition.cleaning:
+            await partition.flusher.idle()
+            if not self._still_copies(partition, leader_epoch):
+                return
+            partition.log.restart_at(fetched.log_start)
+            partition.cut(fetched.log_start)
 
     def _pause(self, key: Key) -> None:
         backoff_s = self._config.replica_fetch_backoff_ms / 1000

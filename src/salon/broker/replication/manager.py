@@ -42,6 +42,16 @@ log = logging.getLogger(__name__)
 
 HIGH_WATERMARKS = "replication-offset-checkpoint"
 
+_DENIED = (Code.INELIGIBLE_REPLICA, Code.OPERATION_NOT_ATTEMPTED)
+"""The controller says no, and so the ISR is what it was."""
+_OUTDATED = (
+    Code.FENCED_LEADER_EPOCH,
+    Code.INVALID_UPDATE_VERSION,
+    Code.UNKNOWN_TOPIC_ID,
+    Code.UNKNOWN_TOPIC_OR_PARTITION,
+)
+"""It has decided something else, and its word is on the way."""
+
 _T = TypeVar("_T")
 RoleChanged = Callable[[ReplicatedPartition], None]
 
@@ -209,6 +219,9 @@ class Replication:
             known = None
         for index, state in told.partitions.items():
             self.partitions[told.name, index] = state
+            partition = self.get((told.name, index))
+            if partition is not None:
+                self._take_isr(partition, state)
         settings, count = dict(told.settings), len(told.partitions)
         if (
             known is not None
@@ -370,24 +383,55 @@ class Replication:
     async def _alter(
         self, partition: ReplicatedPartition, proposed: PartitionState
     ) -> None:
+        """Ask until the controller has answered, or has decided something else.
+
+        As long as neither is so, the proposal may have been taken: it stays pending, and
+        a newcomer counts.
+        """
         before = partition.state
-        try:
-            assert self.membership is not None
-            holds = await self.membership.alter_partition(
-                partition.topic.id, partition.index, proposed
-            )
-        except (ApiError, PeerAway) as error:
-            self._failed.mark()
-            log.info("%s-%d: ISR %s: %s", *partition.key, proposed.isr, error)
+        while partition.state == before and not partition.gone:
+            try:
+                assert self.membership is not None
+                holds = await self.membership.alter_partition(
+                    partition.topic.id, partition.index, proposed
+                )
+            except PeerAway as away:
+                self._not_altered(partition, proposed, away)
+            except ApiError as error:
+                self._not_altered(partition, proposed, error)
+                if error.code in _OUTDATED:
+                    return
+                if error.code in _DENIED:
+                    await asyncio.sleep(self.config.replica_fetch_backoff_ms / 1000)
+                    if partition.state == before:
+                        partition.pending = None
+                    return
+            else:
+                self._take_isr(partition, holds)
+                return
             await asyncio.sleep(self.config.replica_fetch_backoff_ms / 1000)
-            if partition.state == before:
-                partition.pending = None
+
+    def _not_altered(
+        self, partition: ReplicatedPartition, proposed: PartitionState, why: Exception
+    ) -> None:
+        self._failed.mark()
+        log.info("%s-%d: ISR %s: %s", *partition.key, proposed.isr, why)
+
+    def _take_isr(self, partition: ReplicatedPartition, holds: PartitionState) -> None:
+        """The ISR as the controller has it, whichever way that was heard.
+
+        Another leadership is begun by LeaderAndIsr alone, and old news are none.
+        """
+        before = partition.state
+        if holds.leader_epoch != before.leader_epoch:
             return
-        if partition.state != before:
-            return  # the controller has decided something else meanwhile
-        (self._expands if len(holds.isr) > len(before.isr) else self._shrinks).mark()
-        log.info("%s-%d: in sync are %s", *partition.key, holds.isr)
-        partition.state = holds
+        if holds.partition_epoch <= before.partition_epoch:
+            return
+        if partition.leads:
+            grown = len(holds.isr) > len(before.isr)
+            (self._expands if grown else self._shrinks).mark()
+            log.info("%s-%d: in sync are %s", *partition.key, holds.isr)
+        partition.state = holds._replace(replicas=before.replicas)
         partition.pending = None
         self._replicas.high_watermark_moved(partition.key)
 
