@@ -29,7 +29,7 @@ SUBSCRIBERS = 1000
 SIZE = 128
 SECONDS = 0.7
 ROUNDS = 5
-IDLE = 2000
+IDLE = 9_990
 STALL_SIZE = 4096
 STALL_SECONDS = 2.0
 MARK = b"!"
@@ -331,7 +331,7 @@ def _cost(floor: str) -> None:
 
 
 def _memory() -> None:
-    print(f"\nIdle connections: {IDLE}, KB of the process for each\n")
+    print(f"\nIdle connections: {IDLE:,}, KB of the process for each\n")
     print("| | KB |\n|---|---|")
     for name, kind, speech in (
         ("gateway", "gateway", Plain()),
