@@ -12,7 +12,8 @@ from tests.imaging.data.world import packages
 
 def _run(*words: str) -> str:
     found = CliRunner().invoke(app, words, catch_exceptions=False)
-    return f"{found.exit_code} {found.output}"
+    words = found.output.split()  # a terminal's width breaks lines where it likes
+    return f"{found.exit_code} {' '.join(words)}"
 
 
 def _emoji(tmp_path: Path, *words: str) -> str:
