@@ -237,6 +237,8 @@ class ClusterAdmin(Admin):
         except PeerAway as away:
             raise ApiError(Code.LEADER_NOT_AVAILABLE) from away
         code = cold.decode_answer(key, _CREATE_VERSION, answer).topics[0].error_code
+        if code == Code.INVALID_REPLICATION_FACTOR:
+            raise ApiError(Code.LEADER_NOT_AVAILABLE)  # one has just died: ask again
         if code not in (Code.NONE, Code.TOPIC_ALREADY_EXISTS):
             raise ApiError(Code(code))
         await self.cluster.replication.heard_of(name, _HEARD_S)

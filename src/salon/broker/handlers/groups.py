@@ -59,6 +59,8 @@ async def _find_coordinator_later(
             )
     except ApiError as error:
         code = error.code
+        if code is Code.LEADER_NOT_AVAILABLE:  # try again, in this API's word
+            code = Code.COORDINATOR_NOT_AVAILABLE
     _found(context, request, asked, code)
 
 
