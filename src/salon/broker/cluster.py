@@ -244,12 +244,14 @@ class ClusterAdmin(Admin):
         await self.cluster.replication.heard_of(name, _HEARD_S)
 
     def _factor(self, name: str) -> int:
+        """As it is set, however few live now.
+
+        With fewer copies than ``min.insync.replicas`` it would take no records for ever.
+        """
         config = self.cluster.replication.config
         if name == OFFSETS_TOPIC:
-            wanted = config.offsets_topic_replication_factor
-        else:
-            wanted = config.default_replication_factor
-        return max(1, min(wanted, len(self.cluster.replication.brokers)))
+            return config.offsets_topic_replication_factor
+        return config.default_replication_factor
 
     async def add_partitions(
         self, name: str, count: int, *, validate_only: bool = False
