@@ -46,6 +46,7 @@ class Nodes:
                 "control.plane.listener.name": "CONTROL",
                 "inter.broker.listener.name": "BROKERS",
                 "controller.quorum.voters": f"1@127.0.0.1:{self.control}",
+                "salon.cluster.id": "tests",
                 **SHORT,
                 **self.settings,
             }

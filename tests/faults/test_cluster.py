@@ -17,7 +17,9 @@ from pathlib import Path
 import pytest
 from aiokafka import AIOKafkaConsumer
 from confluent_kafka import Producer
+from confluent_kafka.admin import AdminClient, NewTopic
 
+from salon.broker.log.folder import META
 from salon.cli.broker_cluster import Supervisor
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
@@ -131,19 +133,52 @@ def supervisor(tmp_path):
     made.close()
 
 
+def create(bootstrap: str) -> None:
+    """A topic that the controller's broker leads only when nobody else can."""
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    wanted = NewTopic("t", 1, replica_assignment=[[2, 3, 1]])
+    admin.create_topics([wanted])["t"].result(30)
+
+
+def kill(supervisor: Supervisor, broker: int) -> None:
+    os.kill(supervisor.brokers[broker - 1].pid, signal.SIGKILL)
+
+
+async def kill_leader(supervisor: Supervisor) -> int:
+    """``kill -9``; its number, when another broker leads."""
+    async with asyncio.timeout(60):
+        while (victim := await asyncio.to_thread(leader, supervisor)) < 0:
+            await asyncio.sleep(0.05)
+        kill(supervisor, victim)
+        while await asyncio.to_thread(leader, supervisor) in (victim, -1):
+            await asyncio.sleep(0.05)
+    return victim
+
+
+def cluster_ids(supervisor: Supervisor) -> set[str]:
+    return {
+        line
+        for broker in supervisor.brokers
+        for line in (broker.folder / META).read_text().splitlines()
+        if line.startswith("cluster.id=")
+    }
+
+
 async def test_what_all_have_acknowledged_survives_the_death_of_leaders(supervisor):
+    await asyncio.to_thread(create, supervisor.bootstrap)
     load = Load(supervisor.bootstrap)
     killed = []
-    for kill in range(1, KILLS + 1):
-        mark = kill * RECORDS // (KILLS + 1)
+    for n in range(1, KILLS + 1):
+        mark = n * RECORDS // (KILLS + 1)
         await until(lambda mark=mark: len(load.acked) >= mark)
-        victim = 1 if kill == KILLS else await asyncio.to_thread(leader, supervisor)
-        if victim > 0:
-            os.kill(supervisor.brokers[victim - 1].pid, signal.SIGKILL)
-            killed.append(victim)
+        if n == KILLS:
+            kill(supervisor, 1)  # the controller is there
+        else:
+            killed.append(await kill_leader(supervisor))
     await asyncio.to_thread(load.wait)
 
-    assert len(killed) == KILLS
+    assert len(set(killed)) > 1
+    assert len(cluster_ids(supervisor)) == 1  # clients warn of brokers of several
     assert (len(load.acked), load.failed) == (RECORDS, [])
     found = await consumed(supervisor.bootstrap, RECORDS)
     assert found == list(range(RECORDS))  # none lost, none twice, none out of order
@@ -158,3 +193,6 @@ async def test_what_all_have_acknowledged_survives_the_death_of_leaders(supervis
         return all(sorted(each["isr"]) == [1, 2, 3] for each in seen if each["leads"])
 
     await until(in_sync)  # those that were killed are back, with everything
+    seen = [status(each.folder)["partitions"]["t-0"] for each in supervisor.brokers]
+    assert {each["leader"] for each in seen} == {each["leader"] for each in seen[:1]}
+    assert seen[0]["epoch"] >= KILLS - 1  # each of those deaths was an election

@@ -164,6 +164,12 @@ class BrokerConfig:
         "listener with a queue and a handler of its own, for admin calls only",
     )
     broker_id: int = setting("broker.id", 1, "this broker's number", low=0)
+    cluster_id: str = setting(
+        # Ours: Kafka formats its folders beforehand (kafka-storage --cluster-id).
+        "salon.cluster.id",
+        "",
+        "id that all brokers of a cluster tell; empty = a new folder gets one",
+    )
     num_network_threads: int = setting(
         "num.network.threads", 3, "processors per listener (tasks of one loop)", low=1
     )

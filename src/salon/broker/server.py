@@ -86,7 +86,7 @@ class Broker:
         """
         config = self.config
         loop = asyncio.get_running_loop()
-        self._folder = DataFolder(config.folder, config.broker_id)
+        self._folder = DataFolder(config.folder, config.broker_id, config.cluster_id)
         try:
             self._assemble(loop)
             self._listen()
@@ -257,6 +257,11 @@ class Broker:
         return as_json(
             {"healthy": not offline, "offline": offline}, 503 if offline else 200
         )
+
+    @property
+    def cluster_id(self) -> str:
+        """As clients are told, and as it is in the data folder."""
+        return self._folder.cluster_id
 
     @property
     def ports(self) -> dict[str, int]:

@@ -17,6 +17,7 @@ from types import FrameType
 from typing import Any
 
 from salon.broker.errors import SettingError
+from salon.broker.log.folder import META
 
 _ADDRESSES = "cluster-addresses.json"
 _AGAIN_S = 1.0
@@ -33,8 +34,10 @@ class BrokerProcess:
         self._settings = settings
         self._process: subprocess.Popen[str] | None = None
 
-    def start(self, listeners: str, controller: str) -> dict[str, Any]:
+    def start(self, listeners: str, controller: str, cluster_id: str) -> dict[str, Any]:
         """Start it; what it says when clients may connect.
+
+        A new folder is of the cluster ``cluster_id``, if that is known already.
 
         Raises:
             SettingError: theirs; it does not start, and has said why.
@@ -48,6 +51,8 @@ class BrokerProcess:
             f"controller.quorum.voters={controller}",
             *self._settings,
         ]
+        if cluster_id and not (self.folder / META).exists():
+            own.append(f"salon.cluster.id={cluster_id}")
         self._process = subprocess.Popen(
             [
                 *(sys.executable, "-m", "salon.cli.broker_process"),
@@ -134,6 +139,7 @@ class Supervisor:
             for n in range(1, count + 1)
         ]
         self._stop = threading.Event()
+        self._cluster_id = ""  # the first broker's, which is started first
 
     def _known(self) -> dict[str, dict[str, int]] | None:
         if not self._path.exists():
@@ -155,7 +161,9 @@ class Supervisor:
         ports = self._ports[str(broker.id)]
         listeners = ",".join(f"{n}://{self._host}:{p}" for n, p in ports.items())
         control = self._ports["1"]["CONTROL"]
-        ready = broker.start(listeners, f"1@{self._host}:{control}")
+        voter = f"1@{self._host}:{control}"
+        ready = broker.start(listeners, voter, self._cluster_id)
+        self._cluster_id = self._cluster_id or ready["cluster_id"]
         self._ports[str(broker.id)] = ready["listeners"]
 
     @property

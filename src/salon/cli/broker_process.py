@@ -103,6 +103,7 @@ async def _serve(config: BrokerConfig, ready_json: bool, parent_watch: bool) -> 
                 "host": broker.host,
                 "port": broker.port,
                 "listeners": broker.ports,
+                "cluster_id": broker.cluster_id,
             }
             print(json.dumps(ready), flush=True)
         else:

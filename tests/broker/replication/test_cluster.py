@@ -9,7 +9,8 @@ from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 
 from salon.broker.controller import controller as controllers
-from salon.broker.protocol.versions import METADATA
+from salon.broker.errors import Code
+from salon.broker.protocol.versions import FIND_COORDINATOR, METADATA
 from tests.broker.cluster import cluster, until
 from tests.broker.wire import Wire
 
@@ -231,3 +232,24 @@ async def test_the_controller_is_heard_while_the_data_queue_is_full(tmp_path):
         for each in data:
             await each.receive()
             each.writer.close()
+
+
+async def test_a_topic_has_as_many_copies_as_is_set_or_is_not_made_yet(tmp_path):
+    """With fewer it could take no records for ever; clients ask again meanwhile."""
+    settings = {"default_replication_factor": 3, "offsets_topic_replication_factor": 3}
+    async with cluster(tmp_path, **settings) as nodes:
+        await nodes.stop(3)
+        async with await Wire.connect(nodes.ports[2]) as wire:
+            told = (await wire.create("t")).topics[0].error_code
+            group = await wire.ask(FIND_COORDINATOR, 2, key="g", key_type=0)
+            assert told == Code.LEADER_NOT_AVAILABLE
+            assert group.error_code == Code.COORDINATOR_NOT_AVAILABLE
+            assert not nodes.running[1].cluster.controller.topics
+            await nodes.start(3)
+            await until(lambda: 3 in nodes.running[2].cluster.replication.brokers)
+            made = await wire.create("t")
+            group = await wire.ask(FIND_COORDINATOR, 2, key="g", key_type=0)
+        assert len(made.topics[0].partitions[0].replica_nodes) == 3
+        assert group.error_code == Code.NONE
+        state = nodes.running[1].cluster.controller.topics["__consumer_offsets"]
+        assert len(state.partitions[0].replicas) == 3

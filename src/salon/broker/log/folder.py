@@ -13,7 +13,7 @@ from salon.broker.errors import FolderInUseError, SettingError
 from salon.broker.log.checkpoints import uuid_text, write_atomically
 
 _CLEAN = ".kafka_cleanshutdown"
-_META = "meta.properties"
+META = "meta.properties"
 
 
 class DataFolder:
@@ -22,13 +22,14 @@ class DataFolder:
     Args:
         path: made if missing.
         broker_id: written into a new folder, compared with an old one.
+        cluster_id: likewise; empty: a new folder gets one, an old one keeps its own.
 
     Raises:
         FolderInUseError: theirs; another broker runs here.
-        SettingError: theirs; not writable, or another broker's folder.
+        SettingError: theirs; not writable, or another broker's or cluster's folder.
     """
 
-    def __init__(self, path: Path, broker_id: int) -> None:
+    def __init__(self, path: Path, broker_id: int, cluster_id: str = "") -> None:
         self.path = path
         try:
             path.mkdir(parents=True, exist_ok=True)
@@ -45,10 +46,10 @@ class DataFolder:
                 f"another broker is running on {path}; stop it, or give this one "
                 "another folder"
             ) from None
-        self.cluster_id = self._identify(broker_id)
+        self.cluster_id = self._identify(broker_id, cluster_id)
 
-    def _identify(self, broker_id: int) -> str:
-        meta = self.path / _META
+    def _identify(self, broker_id: int, cluster_id: str) -> str:
+        meta = self.path / META
         if meta.exists():
             lines = (line.partition("=") for line in meta.read_text().splitlines())
             known = {name: value for name, _, value in lines if name}
@@ -58,8 +59,15 @@ class DataFolder:
                 raise SettingError(
                     f"{self.path} belongs to broker {owner}, broker.id is {broker_id}"
                 )
-            return known.get("cluster.id", "salon")
-        cluster_id = uuid_text(uuid4())
+            cluster = known.get("cluster.id", "salon")
+            if cluster_id not in ("", cluster):
+                os.close(self._lock)
+                raise SettingError(
+                    f"{self.path} belongs to cluster {cluster}, "
+                    f"salon.cluster.id is {cluster_id}"
+                )
+            return cluster
+        cluster_id = cluster_id or uuid_text(uuid4())
         text = (
             f"version=1\nnode.id={broker_id}\ncluster.id={cluster_id}\n"
             f"directory.id={uuid_text(uuid4())}\n"

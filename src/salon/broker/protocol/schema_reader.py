@@ -23,8 +23,8 @@ from salon.broker.protocol.primitives import Reader
 
 Read = Callable[[Reader], Any]
 
-_LONGEST_MS = 1000 * 365 * 86_400_000
-"""A thousand years: longer than that ``timedelta`` cannot say, and nobody means it."""
+_LONGEST_MS = timedelta.max // timedelta(milliseconds=1)
+"""Longer than that ``timedelta`` cannot say, and nobody means it."""
 
 
 @cache
