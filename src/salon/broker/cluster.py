@@ -16,13 +16,11 @@ from salon.broker.config import BrokerConfig
 from salon.broker.controller import controller as controllers
 from salon.broker.controller.controller import Controller
 from salon.broker.errors import ApiError, Code
-from salon.broker.log.manager import LogManager
 from salon.broker.metrics import Metrics
 from salon.broker.nodes import Asked
 from salon.broker.protocol import cold, versions
 from salon.broker.protocol.metadata import BrokerEndpoint, PartitionMetadata
-from salon.broker.replicas import ReplicaManager
-from salon.broker.replication.manager import Replication, RoleChanged
+from salon.broker.replication.manager import Replication
 from salon.broker.replication.membership import Membership
 from salon.broker.replication.messages import Endpoints
 from salon.broker.replication.partition import NO_LEADER
@@ -49,21 +47,19 @@ class Cluster:
 
     Args:
         config: of this broker, with a controller.
-        topics, logs, replicas, executor, metrics: parts of this broker.
-        role_changed: called for each partition that now leads or follows.
-        topic_gone: called with the name of a topic that was removed.
+        topics: its registry.
+        executor: where the disk is waited for.
+        metrics: of this broker.
+        replication: its partitions, and what it knows of the others.
     """
 
     def __init__(
         self,
         config: BrokerConfig,
         topics: Topics,
-        logs: LogManager,
-        replicas: ReplicaManager,
         executor: Executor,
         metrics: Metrics,
-        role_changed: RoleChanged,
-        topic_gone: Callable[[str], None],
+        replication: Replication,
     ) -> None:
         assert config.controller is not None
         self._config = config
@@ -74,9 +70,7 @@ class Cluster:
         self.controller: Controller | None = None
         self._producer_ids = range(0)
         self._allocating = asyncio.Lock()
-        self.replication = Replication(
-            config, topics, logs, replicas, executor, metrics, role_changed, topic_gone
-        )
+        self.replication = replication
         metrics.gauge("ActiveControllerCount", lambda: int(self.controller is not None))
         metrics.gauge(
             "OfflinePartitionsCount",

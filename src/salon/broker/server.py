@@ -33,6 +33,7 @@ from salon.broker.nodes import Nodes, OneBroker
 from salon.broker.protocol import cold
 from salon.broker.purgatory import Purgatory
 from salon.broker.replicas import Partition, ReplicaManager
+from salon.broker.replication.manager import Replication
 from salon.broker.replication.partition import ReplicatedPartition
 from salon.broker.socket_server import SocketServer
 from salon.broker.status import pipeline
@@ -171,7 +172,7 @@ class Broker:
             config.folder, clean=clean, cache_bytes=config.log_read_cache_bytes
         )
         if config.controller is not None:
-            self.cluster = Cluster(
+            replication = Replication(
                 config,
                 self.topics,
                 self._logs,
@@ -181,7 +182,10 @@ class Broker:
                 self._role_changed,
                 self._topic_gone,
             )
-            self.cluster.replication.open_known()
+            replication.open_known()
+            self.cluster = Cluster(
+                config, self.topics, self._executor, self.metrics, replication
+            )
             return
         for topic in self.topics.all():
             for index in range(topic.partitions):

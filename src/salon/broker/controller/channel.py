@@ -2,8 +2,9 @@
 
 (``ControllerChannelManager``.) A request is sent again until it is answered, because a
 broker that misses one would lead or follow wrongly for ever; the queue ends with the
-life of the broker (its *broker epoch*) that it was made for. It is bounded by that, too:
-a broker that answers nothing loses its session.
+life of the broker (its *broker epoch*) that it was made for. A broker that lives but does
+not do what it is told is ``behind`` when ``QUEUED_MAX`` requests wait: the controller ends
+that life, and at its next registration it is told everything anew.
 """
 
 import asyncio
@@ -16,6 +17,7 @@ from salon.broker.replication.peer import Address, Peer, PeerAway
 
 log = logging.getLogger(__name__)
 
+QUEUED_MAX = 1000
 _RETRY_S = 0.1
 _ANSWER_S = 10.0
 
@@ -33,12 +35,16 @@ class ControllerChannel:
         self.broker = broker
         self.epoch = epoch
         self._peer = Peer(lambda: address, _ANSWER_S)
-        self._queue: asyncio.Queue[tuple[int, int, bytes]] = asyncio.Queue()
+        self._queue: asyncio.Queue[tuple[int, int, bytes]] = asyncio.Queue(QUEUED_MAX)
+        self.behind = False
         self._task = asyncio.get_running_loop().create_task(self._run())
 
     def send(self, key: int, version: int, body: bytes) -> None:
-        """Queue a request."""
-        self._queue.put_nowait((key, version, body))
+        """Queue a request; one that does not fit leaves the broker ``behind``."""
+        try:
+            self._queue.put_nowait((key, version, body))
+        except asyncio.QueueFull:
+            self.behind = True
 
     async def settled(self) -> None:
         """Wait until everything queued so far is answered."""

@@ -178,12 +178,16 @@ class Controller:
             if self._loop.time() - looked > timeout_s / 2:
                 continue  # we were away ourselves: their words wait to be heard
             oldest = self._loop.time() - timeout_s
-            silent = [b for b, life in self._lives.items() if life.heard < oldest]
+            silent = [
+                broker
+                for broker, life in self._lives.items()
+                if life.heard < oldest or life.channel.behind
+            ]
             if self._patient_until < oldest + timeout_s:
                 silent += self._missing()
             if silent:
                 async with self._changing:
-                    log.warning("brokers that are silent: %s", silent)
+                    log.warning("brokers that are silent, or far behind: %s", silent)
                     await self._died(silent)
 
     def _missing(self) -> list[int]:

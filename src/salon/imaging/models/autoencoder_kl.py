@@ -11,9 +11,8 @@ N(0, I) in scale, and be decodable nearby, but pictures come first. Nothing in i
 fixed to one size: pictures may have any sides that f divides.
 
 Latents have the scale that they happen to have; ``scaling_factor`` = 1 / their standard
-deviation brings them to 1, which is what the diffusion's noise presumes. Everything
-outside this module sees scaled latents only in :mod:`salon.imaging.models.latent_folder`;
-here ``encode`` and ``decode`` are unscaled, as diffusers' are.
+deviation brings them to 1, which is what the diffusion's noise presumes. ``encode`` and
+``decode`` are unscaled, as diffusers' are: who diffuses latents scales them.
 
 Blocks, names and shapes are diffusers' ``AutoencoderKL``: weights can be loaded there,
 and the other way round. RGB has 3 channels, RGBA 4.
