@@ -141,7 +141,8 @@ class Person:
             json={"text": text},
             headers={"Idempotency-Key": key} if key else {},
         )
-        return answer.raise_for_status().json()
+        assert answer.is_success, answer.text
+        return answer.json()
 
     def events(self, conversation, **query):
         answer = self.http.get(

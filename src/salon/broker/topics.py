@@ -3,13 +3,18 @@
 Kafka keeps this in a metadata quorum; one machine keeps it in one JSON file that is
 replaced atomically, ``cluster-metadata.json``. ``epoch`` counts changes, so that
 encoded Metadata answers can be cached until something changes.
+
+Changes come from several threads at once (a topic is made while a producer asks for its
+id, and each waits for the disk): they take turns.
 """
 
 import json
 import re
+import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID, uuid4
 
 from salon.broker.config import TopicConfig
@@ -62,6 +67,9 @@ class Topics:
     Args:
         folder: the data folder.
         defaults: settings of topics that have none.
+
+    Raises:
+        SettingError: theirs; the file is there and cannot be understood.
     """
 
     def __init__(self, folder: Path, defaults: TopicConfig) -> None:
@@ -72,11 +80,17 @@ class Topics:
         self._next_producer_id = 0
         self._reserved_producer_ids = 0
         self.epoch = 0
+        self._changing = threading.Lock()
         if self._path.exists():
-            self._load()
+            try:
+                self._load(json.loads(self._path.read_bytes()))
+            except (ValueError, LookupError, TypeError, AttributeError) as error:
+                raise SettingError(
+                    f"{self._path} cannot be understood: {error!r}; put a copy of it "
+                    "there from a backup, topics are known by it alone"
+                ) from error
 
-    def _load(self) -> None:
-        data = json.loads(self._path.read_bytes())
+    def _load(self, data: Any) -> None:
         self._next_producer_id = data["next_producer_id"]
         self._reserved_producer_ids = self._next_producer_id
         for name, entry in data["topics"].items():
@@ -112,8 +126,9 @@ class Topics:
 
     def register(self, topic: Topic) -> None:
         """Add or replace ``topic``, durably."""
-        self._add(topic)
-        self._save()
+        with self._changing:
+            self._add(topic)
+            self._save()
 
     def _add(self, topic: Topic) -> None:
         self._topics[topic.name] = topic
@@ -122,10 +137,11 @@ class Topics:
 
     def remove(self, topic: Topic) -> None:
         """Forget ``topic``, durably."""
-        del self._topics[topic.name]
-        del self._by_id[topic.id]
-        self.epoch += 1
-        self._save()
+        with self._changing:
+            del self._topics[topic.name]
+            del self._by_id[topic.id]
+            self.epoch += 1
+            self._save()
 
     def get(self, name: str) -> Topic | None:
         return self._topics.get(name)
@@ -138,12 +154,17 @@ class Topics:
 
     def new_producer_id(self) -> int:
         """A producer id that was never given out before, crashes included."""
-        producer_id = self._next_producer_id
-        self._next_producer_id += 1
-        if self._next_producer_id > self._reserved_producer_ids:
-            self._reserved_producer_ids += _PRODUCER_IDS
-            self._save()
-        return producer_id
+        with self._changing:
+            producer_id = self._next_producer_id
+            if producer_id == self._reserved_producer_ids:
+                self._reserved_producer_ids += _PRODUCER_IDS
+                try:
+                    self._save()
+                except BaseException:
+                    self._reserved_producer_ids = producer_id
+                    raise
+            self._next_producer_id += 1
+            return producer_id
 
     def _save(self) -> None:
         topics = {

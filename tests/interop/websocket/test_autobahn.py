@@ -23,26 +23,46 @@ NON_STRICT = {f"6.4.{n}" for n in (1, 2, 3, 4)} | {
 }
 
 
+IMPATIENT = {"FAILED BY CLIENT", "UNCLEAN"}
+"""The fuzzer waits a second, fixed, for the server's CLOSE and for the end of TCP."""
+
+
 async def test_no_case_of_autobahn_fails():
     async with gateway(edge={"prefix": ""}) as running:
         url = f"ws://127.0.0.1:{running.port}/"
-        try:
-            results = await kosoku.run_fuzzingclient(
-                url, exclude_cases=["9.*", "12.*", "13.*"], concurrency=PARALLEL
-            )
-        except kosoku.FailureError as failure:
-            pytest.fail("\n".join(_told(failure.results)), pytrace=False)
+        results = await _run(
+            url, exclude_cases=["9.*", "12.*", "13.*"], concurrency=PARALLEL
+        )
+        # A machine that stood still for that second is not the server's fault: such a
+        # case is run again, alone. A server that does not end well fails it again.
+        late = [case for case in results if case.behavior_close.value in IMPATIENT]
+        again = await _run(url, cases=[case.case_id for case in late]) if late else []
 
+    failed = [case for case in results if _failed(case) and case not in late]
+    failed += [case for case in again if _failed(case)]
+    if failed:
+        pytest.fail("\n".join(map(_told, failed)), pytrace=False)
     assert len(results) == CASES
-    late = {case.case_id for case in results if case.behavior.value == "NON-STRICT"}
-    assert late <= NON_STRICT
+    assert len(late) <= PARALLEL  # one standstill, not a habit
+    lenient = {case.case_id for case in results if case.behavior.value == "NON-STRICT"}
+    assert lenient <= NON_STRICT
 
 
-def _told(results) -> list[str]:
-    return [
+async def _run(url, **which):
+    try:
+        return await kosoku.run_fuzzingclient(url, **which)
+    except kosoku.FailureError as failure:
+        return failure.results
+
+
+def _failed(case) -> bool:
+    close = case.behavior_close.value
+    wrong = {"FAILED", "WRONG CODE"} | IMPATIENT
+    return case.behavior.value == "FAILED" or close in wrong
+
+
+def _told(case) -> str:
+    return (
         f"{case.case_id} {case.behavior.value}/{case.behavior_close.value}: "
         f"{case.expectation} Got: {case.result}"
-        for case in results
-        if "FAILED" in {case.behavior.value, case.behavior_close.value}
-        or case.behavior_close.value in {"WRONG CODE", "FAILED BY CLIENT", "UNCLEAN"}
-    ]
+    )

@@ -18,14 +18,18 @@ PARTITION_METADATA = "partition.metadata"
 
 
 def write_atomically(path: Path, data: bytes) -> None:
-    """Replace ``path`` by ``data``, durably."""
+    """Replace ``path`` by ``data``, durably.
+
+    Whoever calls sees to it that nobody else replaces the same file meanwhile.
+
+    Raises:
+        OSError: ours; the disk is full or broken, and ``path`` is what it was.
+    """
     temporary = path.with_name(path.name + ".tmp")
-    fd = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)
-    try:
-        os.write(fd, data)
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+    with temporary.open("wb") as file:  # buffered: writes all of it, or raises
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
     temporary.replace(path)
     sync_folder(path.parent)
 
