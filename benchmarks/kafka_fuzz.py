@@ -320,11 +320,17 @@ class Fuzz:
             await asyncio.sleep(0.1)
 
     def _read_log(self) -> None:
+        broken = False
         with self.broker.log.open(errors="replace") as lines:
             for line in lines:
                 self.report.refusals += " WARNING " in line
-                if " ERROR " in line or line.startswith("Traceback"):
-                    self.report.errors.append(line.strip()[:300])
+                if " ERROR " in line:
+                    self.report.errors.append("")
+                # What stands below a broken line, up to the next one that is dated.
+                broken = " ERROR " in line or (broken and not line[:4].isdigit())
+                if broken:
+                    self.report.errors[-1] += line[:300]
+                assert broken or not line.startswith("Traceback"), line
 
 
 def produce_body(topic: str, batch: bytes, acks: int = -1) -> bytes:

@@ -22,6 +22,7 @@ from salon.broker.protocol.versions import (
     APIS,
     FETCH,
     METADATA,
+    OFFSET_COMMIT,
     PRODUCE,
 )
 
@@ -431,3 +432,15 @@ def test_a_huge_array_is_refused_before_anything_is_made_for_it():
 
     with pytest.raises(ProtocolError, match="2147483647 elements"):
         produce.decode(body, 0, 3)
+
+
+@pytest.mark.parametrize("ms", [-(2**63), -(2**62), -1, 0, 1, 2**62, 2**63 - 1])
+def test_no_duration_is_too_long_to_be_read(ms: int):
+    retention = ms.to_bytes(8, "big", signed=True)
+    body = b"\0\1g" + b"\0\0\0\1" + b"\0\1m" + retention + b"\0\0\0\0"
+
+    asked = cold.decode(OFFSET_COMMIT, 4, memoryview(body), 0)
+
+    longest = 999_999_999 * 86_400_000  # a timedelta's, to either side
+    known = cold.milliseconds(asked.retention_time)
+    assert known == max(-longest, min(ms, longest))

@@ -23,8 +23,8 @@ from salon.broker.protocol.primitives import Reader
 
 Read = Callable[[Reader], Any]
 
-_LONGEST_MS = timedelta.max // timedelta(milliseconds=1)
-"""Longer than that ``timedelta`` cannot say, and nobody means it."""
+_LONGEST_MS = -timedelta.min // timedelta(milliseconds=1)
+"""Longer than that, to either side, ``timedelta`` cannot say, and nobody means it."""
 
 
 @cache
@@ -107,6 +107,10 @@ def _bytes(r: Reader, *, compact: bool) -> bytes:
     return bytes(r.nullable_bytes(compact=compact) or b"")
 
 
+def _duration(ms: int) -> timedelta:
+    return timedelta(milliseconds=max(-_LONGEST_MS, min(ms, _LONGEST_MS)))
+
+
 _FIXED: dict[str, Read] = {
     "int8": Reader.int8,
     "int16": Reader.int16,
@@ -118,7 +122,5 @@ _FIXED: dict[str, Read] = {
     # kio shows the id of all zeros as None, and durations as timedelta.
     "uuid": lambda r: value if (value := r.uuid()).int else None,
     "timedelta_i32": lambda r: timedelta(milliseconds=r.int32()),
-    "timedelta_i64": lambda r: timedelta(
-        milliseconds=max(-_LONGEST_MS, min(r.int64(), _LONGEST_MS))
-    ),
+    "timedelta_i64": lambda r: _duration(r.int64()),
 }
