@@ -1,5 +1,7 @@
 """The tail cache answers as the file would, and stays within its bytes."""
 
+import tracemalloc
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,3 +62,23 @@ def test_a_small_batch_does_not_keep_its_large_frame_alive():
 
     assert kept is not None
     assert isinstance(kept[0][0], bytes)
+
+
+def test_small_batches_cost_no_more_than_the_capacity():
+    """Views and lists count: ten thousand batches of seventy bytes are not 700 kB."""
+    capacity = 200_000
+    cache = TailCache(capacity)
+    tracemalloc.start()
+    try:
+        before, _ = tracemalloc.get_traced_memory()
+        for offset in range(20_000):
+            frame = memoryview(bytearray(batches.build([(None, b"")], 1)))
+            batches.assign(frame, offset, 0)
+            cache.add(frame, batches.parse(frame))
+            del frame
+        after, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+
+    assert cache.size <= capacity
+    assert after - before < 1.5 * capacity

@@ -2,20 +2,26 @@
 
 A chat reads what was written a moment ago. The batches that producers sent are kept, up
 to a number of bytes, and handed to consumers without touching the file. They are views
-of request frames where a frame is mostly this batch, and copies where it is not, so
-that the cache never holds much more than it counts.
+of request frames where a frame is large and mostly this batch, and copies where it is
+not: a view of a small frame costs more than the bytes it shows. What CPython needs for
+an entry is counted too, so the cache never holds much more than its capacity.
 """
 
 from bisect import bisect_left
 
 from salon.broker.log.batch import Batch
 
+_VIEWED = 4096
+"""Bytes from which a batch is kept as a view; about 500 go with each view."""
+_ENTRY = 96
+"""Bytes that an entry costs beside its batch: two list slots, an int, an object's head."""
+
 
 class TailCache:
     """A contiguous run of batches that ends with the last one appended.
 
     Args:
-        capacity: bytes that are kept.
+        capacity: bytes that are kept, those of the bookkeeping included.
     """
 
     def __init__(self, capacity: int) -> None:
@@ -28,23 +34,24 @@ class TailCache:
 
     def add(self, data: memoryview, batch: Batch) -> None:
         """Keep an appended batch; it must follow the one before."""
-        if len(data) > self._capacity:
+        if len(data) + _ENTRY > self._capacity:
             self.clear()
             return
         if self._start == len(self._buffers):
             self.clear()
             self._first_offset = batch.base_offset
         whole = data.obj
-        mostly = isinstance(whole, bytearray) and 2 * len(data) > len(whole)
-        self._buffers.append(data if mostly else bytes(data))
+        size = len(data)
+        mostly = isinstance(whole, bytearray) and 2 * size > len(whole)
+        self._buffers.append(data if mostly and size >= _VIEWED else bytes(data))
         self._last_offsets.append(batch.last_offset)
-        self.size += len(data)
+        self.size += size + _ENTRY
         while self.size > self._capacity:
             self._drop_oldest()
 
     def _drop_oldest(self) -> None:
         start = self._start
-        self.size -= len(self._buffers[start])
+        self.size -= len(self._buffers[start]) + _ENTRY
         self._buffers[start] = b""
         self._first_offset = self._last_offsets[start] + 1
         self._start = start = start + 1
