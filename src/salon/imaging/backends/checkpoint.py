@@ -62,7 +62,7 @@ class Checkpoint:
 
     def index(self) -> dict[str, Any]:
         """model_index.json. Raises ModelUnusable."""
-        return _json(self.path / INDEX)
+        return read_json(self.path / INDEX)
 
     def missing_parts(self) -> dict[str, None]:
         """Components that the folder's index has and the folder has not.
@@ -131,7 +131,8 @@ def _folder(path: Path) -> str:
     return path.resolve().name or "model"
 
 
-def _json(path: Path) -> dict[str, Any]:
+def read_json(path: Path) -> dict[str, Any]:
+    """A JSON object in a file. Raises ModelUnusable."""
     try:
         values = json.loads(path.read_text("utf-8"))
     except (OSError, ValueError) as error:

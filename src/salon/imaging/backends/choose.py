@@ -6,6 +6,7 @@ and only then, so that torch costs nobody anything who does not use it.
 
 from __future__ import annotations
 
+from salon.imaging.backends import single_file
 from salon.imaging.backends.checkpoint import Checkpoint
 from salon.imaging.backends.choice import EXTRA, Choice, LoraFile
 from salon.imaging.card import ModelUnusable
@@ -37,8 +38,12 @@ def check(choice: Choice) -> None:
     """The cheap half of :func:`load`: is it there, is it safe, is it installed?"""
     if choice.path is None:
         return
-    if Checkpoint.at(choice.path).kind != "embedded":
-        _installed()
+    checkpoint = Checkpoint.at(choice.path)
+    if checkpoint.kind == "embedded":
+        return
+    _installed()
+    if checkpoint.kind == "file":
+        single_file.check(checkpoint.path)
 
 
 def _diffusers(checkpoint: Checkpoint, choice: Choice) -> ImageModel:

@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from salon.imaging.backends import single_file
 from salon.imaging.backends.checkpoint import Checkpoint, check_weights
 from salon.imaging.backends.choice import EXTRA, Choice, LoraFile
 from salon.imaging.backends.conditioning import (
@@ -161,28 +162,20 @@ def _be_quiet_and_offline() -> None:
 
 
 def _pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
-    from diffusers import DiffusionPipeline, StableDiffusionPipeline
-    from diffusers import StableDiffusionXLPipeline as XlPipeline
+    from diffusers import DiffusionPipeline
 
-    common: dict[str, Any] = {"local_files_only": True, "dtype": dtype}
     try:
-        if checkpoint.kind == "folder":
-            parts: dict[str, Any] = checkpoint.missing_parts()
-            if (checkpoint.path / "safety_checker").exists():
-                parts |= {"safety_checker": None, "requires_safety_checker": False}
-            return DiffusionPipeline.from_pretrained(
-                str(checkpoint.path), use_safetensors=True, **common, **parts
-            )
-        config = checkpoint.path.with_suffix("")
-        kind = XlPipeline if _is_xl(checkpoint.path) else StableDiffusionPipeline
-        if not config.is_dir():
-            raise ModelUnusable(
-                f"{checkpoint.path.name} holds weights only. Put the configuration "
-                f"and tokenizer of its family (a diffusers folder of it, without the "
-                f"weights) into {config.name}/ beside the file"
-            )
-        return kind.from_single_file(
-            str(checkpoint.path), config=str(config), safety_checker=None, **common
+        if checkpoint.kind == "file":
+            return single_file.load(checkpoint.path, dtype)
+        parts: dict[str, Any] = checkpoint.missing_parts()
+        if (checkpoint.path / "safety_checker").exists():
+            parts |= {"safety_checker": None, "requires_safety_checker": False}
+        return DiffusionPipeline.from_pretrained(
+            str(checkpoint.path),
+            use_safetensors=True,
+            local_files_only=True,
+            dtype=dtype,
+            **parts,
         )
     except ModelUnusable:
         raise
@@ -191,14 +184,6 @@ def _pipeline(checkpoint: Checkpoint, dtype: torch.dtype) -> Any:
         raise ModelUnusable(
             f"{checkpoint.path} cannot be loaded: {type(error).__name__}: {words}"
         ) from error
-
-
-def _is_xl(path: Path) -> bool:
-    """XL's second text encoder has names of its own."""
-    from safetensors import safe_open
-
-    with safe_open(str(path), framework="pt") as file:
-        return any(key.startswith("conditioner.embedders.1.") for key in file.keys())  # noqa: SIM118 - it is no dict
 
 
 def _schedule(pipe: Any) -> Schedule | None:
