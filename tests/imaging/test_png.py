@@ -126,7 +126,7 @@ def test_every_request_and_maker_come_back(request, maker) -> None:
 
 def test_a_picture_drawn_from_another_needs_that_one_again() -> None:
     init, mask = Image.new("RGB", (8, 8), "red"), Image.new("L", (8, 8), 255)
-    request = PictureRequest("x", 1, init=init, mask=mask)
+    request = PictureRequest("x", 1, 12, 1.8, init=init, mask=mask)
     parameters = png.read_parameters(_file(request))
     assert png.request_of(parameters, init.copy(), mask.copy()) == request
     other = Image.new("RGB", (8, 8), "blue")

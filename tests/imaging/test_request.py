@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from salon.imaging.ports import Defaults
 from salon.imaging.request import InvalidRequest, PictureRequest
 
 
@@ -62,6 +63,16 @@ def test_strength_is_the_share_of_the_steps(
     request = PictureRequest("x", 1, steps, init=init, strength=strength)
     assert request.steps_taken == taken
     assert PictureRequest("x", 1, steps, strength=strength).steps_taken == steps
+
+
+def test_what_was_not_given_is_the_models_own() -> None:
+    own = Defaults(25, 7.5, "pndm", 512, 512)
+    plain = PictureRequest("x", 1)
+
+    assert own.filled(plain).settled == (25, 7.5)
+    assert own.filled(plain).sampler == "pndm"
+    given = PictureRequest("x", 1, 3, 0.0, sampler="ddim")
+    assert own.filled(given) == given
 
 
 def test_requests_with_equal_pictures_are_equal() -> None:

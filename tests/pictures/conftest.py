@@ -25,7 +25,7 @@ from salon.pictures.endpoints import router as pictures_router
 from salon.pictures.jobs import wish
 from salon.pictures.leases import Leases
 from salon.pictures.progress import Board
-from salon.pictures.results import Results
+from salon.pictures.results import Results, Said
 from salon.pictures.service import Pictures
 from salon.store.database import Database
 from salon.store.migrate import migrate
@@ -60,9 +60,7 @@ class World:
         return (await (await self.pictures.cancel(user, job))).event
 
     async def finish(self, job, **more):
-        await self.results.finish(
-            job.id, job.attempt, png(), model="test", elapsed_ms=5, **more
-        )
+        await self.results.finish(job.id, job.attempt, png(), Said("test", 5, **more))
 
     async def settle(self):
         """A sweep, and the ends that it began."""

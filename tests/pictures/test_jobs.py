@@ -16,8 +16,8 @@ def refused(**wished):
     return refusal.value.code, refusal.value.field
 
 
-def test_a_plain_prompt_gets_the_defaults():
-    assert wish("  red   heart ") == Wish("red heart", "", None, 12, 1.8)
+def test_a_plain_prompt_leaves_the_numbers_to_the_model():
+    assert wish("  red   heart ") == Wish("red heart", "", None, None, None)
 
 
 def test_options_at_the_end_are_read():

@@ -316,6 +316,17 @@ async def test_the_pace_is_measured(world, here):
     assert world.heard(ANN)[-1]["eta_ms"] == 2000
 
 
+async def test_steps_that_are_left_to_the_model_count_as_its_last_ones(world, here):
+    await world.ask(ANN, here)
+    job = await world.leases.lease("w1", 0)
+    world.clock.advance(5.0)
+    await world.finish(job, steps=25, guidance=7.5)
+    await world.ask(ANN, here)
+    await world.leases.publish()
+
+    assert world.heard(ANN)[-1]["eta_ms"] == 5000
+
+
 async def test_a_full_disk_leaves_the_job_in_the_queue(world, here):
     id_, _ = await world.ask(ANN, here)
 

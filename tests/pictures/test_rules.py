@@ -1,5 +1,6 @@
 """Exactly one end, whoever sends which command when; over the real rows."""
 
+import msgspec
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -50,20 +51,20 @@ def envelope(sender, key):
     }
 
 
-def request(job, sender=ANN):
+def request(job, sender=ANN, steps=12, guidance=1.8):
     return RequestPicture(
         **envelope(sender, f"k{job}"),
         job=JobId(job),
         prompt="red heart",
         negative="",
         seed=7,
-        steps=12,
-        guidance=1.8,
+        steps=steps,
+        guidance=guidance,
         deadline=601_000,
     )
 
 
-def finish(job, file=5, attempt=1, drawn_as=None):
+def finish(job, file=5, attempt=1, **said):
     return FinishPicture(
         **envelope(ANN, end_key(JobId(job), "done")),
         job=JobId(job),
@@ -73,7 +74,7 @@ def finish(job, file=5, attempt=1, drawn_as=None):
         height=96,
         model="m",
         elapsed_ms=250,
-        drawn_as=drawn_as,
+        **said,
     )
 
 
@@ -146,6 +147,46 @@ def test_a_picture_of_something_else_says_of_what(ledger):
     draft = rules.finish(ledger, group(6), finish(1, drawn_as="magic wand"))
 
     assert draft.body["drawn_as"] == draft.merge["drawn_as"] == "magic wand"
+
+
+def test_what_is_left_to_the_model_is_not_said_until_it_is_drawn(ledger):
+    asked = request(1, steps=None, guidance=None)
+    draft = rules.request(ledger, group(), asked)
+    assert not draft.body.keys() & {"steps", "guidance"}
+    assert (ledger.job(JobId(1)).steps, ledger.job(JobId(1)).guidance) == (None, None)
+
+    draft = rules.finish(ledger, group(6), finish(1, steps=25, guidance=0.0))
+    assert (draft.body["drawn_steps"], draft.merge["drawn_guidance"]) == (25, 0.0)
+
+
+def test_a_request_sent_again_across_the_upgrade_is_the_same_request():
+    """Once every request had numbers; a client's outbox may outlive the server."""
+    once = request(1)
+    now = request(1, steps=None, guidance=None)
+
+    assert now.digest() == once.digest()
+    assert request(1, steps=13).digest() != once.digest()
+
+
+def test_commands_of_before_are_still_read():
+    """As the log of an older server holds them: with numbers, without what is new."""
+    asked = (
+        b'{"type":"picture","id":"i","conversation":7,"sender":1,"client_id":"k",'
+        b'"node":"n","ts":1,"job":1,"prompt":"fox","negative":"","seed":7,'
+        b'"steps":12,"guidance":1.8,"deadline":9}'
+    )
+    done = (
+        b'{"type":"picture.done","id":"i","conversation":7,"sender":1,'
+        b'"client_id":"k","node":"n","ts":1,"job":1,"attempt":1,"file":5,"width":1,'
+        b'"height":1,"model":"m","elapsed_ms":2,"drawn_as":null}'
+    )
+    request_, finish_ = (
+        msgspec.json.decode(data, type=RequestPicture | FinishPicture)
+        for data in (asked, done)
+    )
+
+    assert (request_.steps, request_.guidance) == (12, 1.8)
+    assert (finish_.steps, finish_.guidance) == (None, None)
 
 
 def test_a_failure_says_why(ledger):

@@ -102,14 +102,28 @@ class Slow:
         from salon.imaging.runtime import Cancelled, Step
 
         image = Image.new("RGBA", (16, 16), "red")
-        for step in range(1, request.steps + 1):
+        steps = request.steps or 12
+        for step in range(1, steps + 1):
             assert self.go.acquire(timeout=60)
             self.steps_done = step
-            if not on_step(Step(step, request.steps, image)):
+            if not on_step(Step(step, steps, image)):
                 raise Cancelled
         data = io.BytesIO()
         image.save(data, "PNG")
         return Drawn(data.getvalue(), "slow")
+
+
+async def test_the_model_fills_in_what_nobody_asked_for(live, server, here):
+    with working(server.url, Embedded):
+        id_, event = await live.ask(ANN, here, "red heart")
+        assert await ended(live, here) == [(id_, "done")]
+    body = await live.body(ANN, here, event.seq)
+    key, _ = await live.salon.chat.file(ANN, int(body["file"]))
+    facts = read_parameters(await live.media.open(key))
+
+    assert "steps" not in body
+    assert (body["drawn_steps"], body["drawn_guidance"]) == (12, 1.8)
+    assert (facts["steps"], facts["guidance"]) == (12, 1.8)
 
 
 async def test_the_embedded_model_draws_what_was_asked(live, server, here):

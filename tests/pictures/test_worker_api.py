@@ -28,9 +28,9 @@ async def worker(world):
         yield client
 
 
-async def lease(worker, name="w1", wait_s=0):
+async def lease(worker, name="w1", wait_s=0, **more):
     return await worker.post(
-        "/api/v1/worker/lease", json={"worker": name, "wait_s": wait_s}
+        "/api/v1/worker/lease", json={"worker": name, "wait_s": wait_s, **more}
     )
 
 
@@ -122,6 +122,35 @@ async def test_what_a_prompt_was_read_as_reaches_the_conversation(world, worker,
 
     body = await world.body(BOB, here, event.seq)
     assert (body["prompt"], body["drawn_as"]) == ("wizard", "magic wand")
+
+
+async def test_what_is_left_to_the_model_is_null_for_workers_that_know_it(
+    world, worker, here
+):
+    for _ in range(3):
+        await world.ask(ANN, here)
+    first = (await lease(worker, fills_in=True)).json()
+    old = (await lease(worker, "an-older-worker")).json()
+    await world.ask(BOB, here, steps=7, guidance=2.5)
+    asked = (await lease(worker, "w3", fills_in=True)).json()
+
+    assert (first["steps"], first["guidance"]) == (None, None)
+    assert (old["steps"], old["guidance"]) == (12, 1.8)
+    assert (asked["steps"], asked["guidance"]) == (7, 2.5)
+
+
+async def test_what_a_picture_was_drawn_with_reaches_the_conversation(
+    world, worker, here
+):
+    id_, event = await world.ask(ANN, here)
+    await lease(worker, fills_in=True)
+    for wrong in ({"steps": 0}, {"steps": 51}, {"guidance": 20.1}):
+        assert (await bring(worker, id_, png(), **wrong)).status_code == 422
+    answer = await bring(worker, id_, png(), steps=25, guidance=7.5)
+    assert answer.status_code == 204
+
+    body = await world.body(BOB, here, event.seq)
+    assert (body["drawn_steps"], body["drawn_guidance"]) == (25, 7.5)
 
 
 async def test_a_repeated_result_is_welcome_and_kept_once(world, worker, here):

@@ -9,6 +9,7 @@ import pytest
 from salon.errors import StartupError
 from salon.pictures.worker_client import (
     CallRefused,
+    Drawn,
     JobDropped,
     Server,
     ServerAway,
@@ -92,7 +93,25 @@ def test_a_lease_is_read_and_new_fields_are_ignored(scripted):
     head, body = server.requests[0]
     assert head[0] == "POST /api/v1/worker/lease HTTP/1.1"
     assert "Authorization: Bearer secret" in head
-    assert body == b'{"worker": "w1", "wait_s": 0}'
+    assert body == b'{"worker": "w1", "wait_s": 0, "fills_in": true}'
+
+
+def test_what_is_left_to_the_model_is_none(scripted):
+    own = LEASED.replace(b'"steps":12', b'"steps":null').replace(b"1.8", b"null")
+    work = scripted((200, own))[1].lease(0)
+
+    assert (work.steps, work.guidance) == (None, None)
+
+
+def test_a_result_says_what_is_known_of_the_picture(scripted):
+    server, client = scripted((204, b""), (204, b""))
+    client.result(WORK, Drawn(b"png", "m"), 1)
+    client.result(WORK, Drawn(b"png", "m", "wand & hat", 25, 0.0), 1)
+
+    plain, whole = (head[0].split()[1] for head, _ in server.requests)
+    assert plain.endswith("/jobs/5/result?attempt=1&model=m&elapsed_ms=1")
+    assert whole.endswith("&drawn_as=wand+%26+hat&steps=25&guidance=0.0")
+    assert [body for _, body in server.requests] == [b"png", b"png"]
 
 
 def test_no_work_is_none(scripted):
@@ -117,7 +136,7 @@ def test_no_work_is_none(scripted):
 def test_answers_mean_drop_give_up_or_try_again(scripted, status, kind):
     for said in (b'{"code": "c", "message": "m"}', b"<html>", b"[]", b""):
         with pytest.raises(kind):
-            scripted((status, said))[1].result(WORK, b"png", "m", 1)
+            scripted((status, said))[1].result(WORK, Drawn(b"png", "m"), 1)
 
 
 def test_a_kept_connection_that_was_closed_meanwhile_is_made_again(scripted):

@@ -37,6 +37,8 @@ def test_it_draws_tells_its_steps_and_names_its_model(tmp_path) -> None:
     with Image.open(io.BytesIO(drawn.png)) as image:
         assert image.size == (32, 32)
     said = read_parameters(drawn.png)
+    assert (drawn.steps, drawn.guidance) == (said["steps"], said["guidance"])
+    assert (drawn.steps, drawn.guidance) == (4, 7.5)
     assert maker_of(said).backend == "diffusers"
     again = drawing.draw(request_of(said), lambda _: True)
     assert again == drawn

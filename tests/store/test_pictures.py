@@ -1,6 +1,7 @@
 """Leases in SQL: of two that contend, one wins."""
 
 import asyncio
+from dataclasses import replace
 
 import pytest
 
@@ -53,6 +54,9 @@ async def test_a_job_comes_back_as_it_was_kept(database, jobs):
     await add(database, job(1))
 
     assert await jobs.job(JobId(1)) == job(1)
+    own = replace(job(3), steps=None, guidance=None)
+    await add(database, own)
+    assert await jobs.job(JobId(3)) == own
     assert await jobs.job(JobId(2)) is None
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from salon.imaging.backends.choose import Choice
-    from salon.imaging.ports import Defaults, ImageModel, Picture, Step
+    from salon.imaging.ports import ImageModel, Picture, Step
 
 EXIT_USAGE = 2
 MOST = 64
@@ -42,7 +42,7 @@ class Wish:
     again: dict[str, Any] | None
     """Parameters of the picture to draw again."""
 
-    def requests(self, defaults: "Defaults") -> list[PictureRequest]:
+    def requests(self) -> list[PictureRequest]:
         """One per picture. Raises InvalidRequest or NoParameters."""
         from salon.imaging.png import request_of
 
@@ -51,13 +51,12 @@ class Wish:
             first = request_of(self.again, given.get("init"), given.get("mask"))
             n = _count(self.again)
         else:
-            own = {"steps": defaults.steps, "guidance": defaults.guidance}
             first = PictureRequest(
                 self.prompt or "",
                 self.seed,
                 variation=self.variation,
                 variation_seed=self.variation_seed,
-                **(own | given),
+                **given,
             )
             n = self.n
         return [_next(first, i) for i in range(n)]
@@ -151,7 +150,7 @@ def imagine(
             _parameters(again, prompt),
         )
         if again is None:
-            wish.requests(_ANY)  # say what is wrong before a model is loaded
+            wish.requests()  # say what is wrong before a model is loaded
         _check_writable(out)
         choice = _choice(model, lora or [], device, dtype, threads)
         pictures = _draw(wish, choice, quiet)
@@ -183,7 +182,7 @@ def _draw(wish: Wish, choice: "Choice", quiet: bool) -> "list[Picture]":
             raise StartupError(str(error)) from error
         if wish.again is not None:
             _check_maker(wish.again, model)
-        requests = wish.requests(model.defaults)
+        requests = [model.defaults.filled(r) for r in wish.requests()]
         progress.update(task, total=sum(r.steps_taken + 1 for r in requests))
         done = 0
 
@@ -364,14 +363,3 @@ def _check_writable(out: Path) -> None:
         raise StartupError(f"{out} is a folder; name a file with -o")
     if not out.absolute().parent.is_dir():
         raise StartupError(f"the folder {out.absolute().parent} does not exist")
-
-
-@dataclass(frozen=True)
-class _Any:
-    """Defaults of no model in particular, to check the rest of a request with."""
-
-    steps: int = 1
-    guidance: float = 1.0
-
-
-_ANY: Any = _Any()

@@ -8,7 +8,7 @@ this file and ``request.py`` only; ``backends/choose.py`` picks the engine.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
 from salon.errors import Error
@@ -67,6 +67,15 @@ class Defaults:
     width: int
     height: int
 
+    def filled(self, request: PictureRequest) -> PictureRequest:
+        """The request with steps, guidance and sampler, which decide the pixels."""
+        return replace(
+            request,
+            steps=self.steps if request.steps is None else request.steps,
+            guidance=self.guidance if request.guidance is None else request.guidance,
+            sampler=request.sampler or self.sampler,
+        )
+
 
 @dataclass(frozen=True)
 class Picture:
@@ -74,7 +83,7 @@ class Picture:
 
     image: Image
     request: PictureRequest
-    """As it was drawn: sampler and size filled in."""
+    """As it was drawn: steps, guidance, sampler and size filled in."""
     maker: Maker
     notes: tuple[str, ...] = ()
     """What the asker should know, e.g. which words were not read."""

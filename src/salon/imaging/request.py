@@ -32,6 +32,7 @@ MAX_SIDE = 2048
 SIDE_STEP = 8
 """Autoencoders shrink eight times; sides must be divisible by it."""
 MAX_INIT_PIXELS = 16_000_000
+_UNFILLED = "`ports.Defaults.filled` comes first"
 
 
 class InvalidRequest(Refusal):
@@ -50,8 +51,9 @@ class PictureRequest:
 
     prompt: str
     seed: int
-    steps: int = 12
-    guidance: float = 1.8
+    steps: int | None = None
+    """None: as many as the model takes by itself; likewise ``guidance``."""
+    guidance: float | None = None
     negative: str = ""
     sampler: str = ""
     """One of ``samplers/names.py``; empty: the model's own."""
@@ -79,9 +81,10 @@ class PictureRequest:
         for name in ("seed", "variation_seed"):
             if not 0 <= getattr(self, name) < 1 << 64:
                 raise InvalidRequest(name, "must be between 0 and 2^64 - 1")
-        if not 1 <= self.steps <= MAX_STEPS:
+        if self.steps is not None and not 1 <= self.steps <= MAX_STEPS:
             raise InvalidRequest("steps", f"must be between 1 and {MAX_STEPS}")
-        _check_share("guidance", self.guidance, MAX_GUIDANCE)
+        if self.guidance is not None:
+            _check_share("guidance", self.guidance, MAX_GUIDANCE)
         _check_share("variation", self.variation, 1.0)
         if self.sampler and self.sampler not in NAMES:
             raise InvalidRequest(
@@ -124,12 +127,24 @@ class PictureRequest:
             )
 
     @property
+    def settled(self) -> tuple[int, float]:
+        """Steps and guidance of a request that a model has filled in."""
+        assert self.steps is not None, _UNFILLED
+        assert self.guidance is not None, _UNFILLED
+        return self.steps, self.guidance
+
+    @property
     def steps_taken(self) -> int:
-        """How many of the steps are made: the share ``strength``, at least one."""
+        """How many of the steps are made: the share ``strength``, at least one.
+
+        Of a filled request only.
+        """
+        steps = self.steps
+        assert steps is not None, _UNFILLED
         if self.init is None:
-            return self.steps
+            return steps
         # 0.8 * 10 is 8 and 0.29 * 100 is 29, whatever binary fractions say
-        return max(1, math.floor(self.steps * self.strength + 1e-9))
+        return max(1, math.floor(steps * self.strength + 1e-9))
 
 
 def _check_share(field: str, value: float, most: float) -> None:

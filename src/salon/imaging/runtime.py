@@ -144,14 +144,8 @@ class EmbeddedModel:
         known = self.read_as(request.prompt)
         other = None if known == request.prompt else known
         notes = () if other is None else (f"drawn as “{other}”",)
-        resolved = replace(
-            request,
-            sampler=request.sampler or _SAMPLER,
-            width=_SIDE[0],
-            height=_SIDE[1],
-        )
-        image = self.draw(request, on_step)
-        return Picture(image, resolved, self.maker, notes, other)
+        full = replace(self.defaults.filled(request), width=_SIDE[0], height=_SIDE[1])
+        return Picture(self.draw(full, on_step), full, self.maker, notes, other)
 
     def draw(
         self, request: PictureRequest, on_step: OnStep | None = None
@@ -186,19 +180,20 @@ class EmbeddedModel:
 
     def _paint(self, request: PictureRequest, on_step: OnStep | None) -> Floats:
         """The drawing as patches (1, 16, 16, 16)."""
+        request = self.defaults.filled(request)
+        steps, guidance = request.settled
         read = self._read(request.prompt)
         text, reference = read.text, pixels.fold(read.reference[None])
         given = None if request.init is None else _Given.of(request.init, request.mask)
         if given is not None:
             reference = given.blended(reference, request.strength)
-        skip = request.steps - request.steps_taken
         taken = request.steps_taken
         self._tell(on_step, 0, taken, reference)
-        path = StraightPath(request.steps, self.card.defaults["start"])
+        path = StraightPath(steps, self.card.defaults["start"])
         warmth = np.float32(self.card.defaults["temperature"])
         chance = Chance(request)
         sampler = registry.make(
-            request.sampler or _SAMPLER,
+            request.sampler,
             path.diffusion,
             lambda x: warmth * chance.more(x.shape),
             spacing="trailing",
@@ -206,12 +201,14 @@ class EmbeddedModel:
         x: Floats = reference
         for step, done in enumerate(
             denoise(
-                path.predict(self._denoiser(request, text, reference)),
+                path.predict(
+                    self._denoiser(text, request.negative, guidance, reference)
+                ),
                 sampler,
                 path.diffusion,
                 warmth * chance.start(reference.shape),
-                request.steps,
-                skip=skip,
+                steps,
+                skip=steps - taken,
                 base=reference,
                 known=None if given is None else given.known,
             ),
@@ -236,12 +233,12 @@ class EmbeddedModel:
         return result
 
     def _denoiser(
-        self, request: PictureRequest, text: TextCondition, reference: Floats
+        self, text: TextCondition, negative: str, guidance: float, reference: Floats
     ) -> Callable[[Floats, float], Floats]:
         """One U-Net evaluation per step: with guidance, a batch of two."""
         texts = [text]
-        if request.guidance != 1.0:
-            texts.append(self._condition(request.negative))
+        if guidance != 1.0:
+            texts.append(self._condition(negative))
         n = len(texts)
         fixed = {
             "reference": np.repeat(reference, n, axis=0),
@@ -255,7 +252,7 @@ class EmbeddedModel:
             (x0,) = self._unet.run(
                 None, {"x": np.repeat(x, n, axis=0), "t": at, **fixed}
             )
-            return guided(x0[:1], x0[-1:], request.guidance if n == 2 else 1.0)
+            return guided(x0[:1], x0[-1:], guidance if n == 2 else 1.0)
 
         return denoise
 

@@ -9,12 +9,14 @@ import msgspec
 
 from salon.chat.commands import Command
 from salon.ids import FileId, JobId
+from salon.pictures.jobs import ONCE
 
 
 class RequestPicture(Command, frozen=True, kw_only=True, tag="picture"):
     """Ask for a picture in a conversation.
 
     Attributes:
+        steps: None leaves it to the model that will draw; ``guidance`` likewise.
         deadline: milliseconds since 1970 by which the job has ended.
     """
 
@@ -22,13 +24,23 @@ class RequestPicture(Command, frozen=True, kw_only=True, tag="picture"):
     prompt: str
     negative: str
     seed: int
-    steps: int
-    guidance: float
+    steps: int | None
+    guidance: float | None
     deadline: int
 
     def digest(self) -> bytes:
-        """The deadline follows from the time of the try, and is as little asked."""
-        same = msgspec.structs.replace(self, deadline=0)
+        """The deadline follows from the time of the try, and is as little asked.
+
+        What is left to the model counts as what it was once filled in with: a request
+        that is sent again across an upgrade is the same request.
+        """
+        steps, guidance = ONCE
+        same = msgspec.structs.replace(
+            self,
+            deadline=0,
+            steps=steps if self.steps is None else self.steps,
+            guidance=guidance if self.guidance is None else self.guidance,
+        )
         return Command.digest(same)
 
 
@@ -36,6 +48,8 @@ class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
     """A worker's result lies in ``media``; ``attempt`` is the lease it worked under.
 
     Attributes:
+        steps: that it was drawn with, and ``guidance``; None if the worker does not
+            say.
         drawn_as: what the model read the prompt as, where it had to read it as
             something else; None where it drew what was asked.
     """
@@ -48,6 +62,8 @@ class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
     model: str
     elapsed_ms: int
     drawn_as: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
 
 
 class FailPicture(Command, frozen=True, kw_only=True, tag="picture.failed"):

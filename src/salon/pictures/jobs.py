@@ -19,12 +19,7 @@ from dataclasses import dataclass
 
 from salon.errors import Refusal
 from salon.ids import ConversationId, JobId, UserId
-from salon.imaging.request import (
-    MAX_GUIDANCE,
-    MAX_PROMPT,
-    MAX_STEPS,
-    PictureRequest,
-)
+from salon.imaging.request import MAX_GUIDANCE, MAX_PROMPT, MAX_STEPS
 
 QUEUED = "queued"
 LEASED = "leased"
@@ -51,6 +46,10 @@ LEASE_S = 30
 
 ATTEMPTS_MAX = 3
 
+ONCE = (12, 1.8)
+"""Steps and guidance that every request without any had, before it could leave them to
+the model: what the embedded model takes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Job:
@@ -58,6 +57,7 @@ class Job:
 
     Attributes:
         seq: number of the picture's event in its conversation.
+        steps: None where the model's own are wanted; ``guidance`` likewise.
         created: milliseconds since 1970; ``deadline`` likewise.
         attempt: how often it was leased so far.
         worker: who holds the lease, in state ``leased``.
@@ -71,8 +71,8 @@ class Job:
     prompt: str
     negative: str
     seed: int
-    steps: int
-    guidance: float
+    steps: int | None
+    guidance: float | None
     created: int
     deadline: int
     state: str = QUEUED
@@ -88,13 +88,13 @@ class Job:
 
 @dataclass(frozen=True)
 class Wish:
-    """What somebody asks to be drawn; checked, with every value filled in but the seed."""
+    """What somebody asks to be drawn, checked; None: whatever it will be drawn with."""
 
     prompt: str
     negative: str = ""
     seed: int | None = None
-    steps: int = PictureRequest.steps
-    guidance: float = PictureRequest.guidance
+    steps: int | None = None
+    guidance: float | None = None
 
 
 def wish(
@@ -115,20 +115,21 @@ def wish(
     words = parse_options(prompt)
     seed = words.seed if seed is None else seed
     steps = steps if steps is not None else words.steps
-    guidance = Wish.guidance if guidance is None else guidance
     text = _clean(words.prompt, "prompt")
     if not text:
         raise Refusal("prompt_empty", "Say what to draw.", field="prompt")
     if seed is not None:
         _within("seed", seed, 0, SEED_MAX)
-    _within("steps", steps, 1, STEPS_MAX)
-    _within("guidance", guidance, 0, GUIDANCE_MAX)
+    if steps is not None:
+        _within("steps", steps, 1, STEPS_MAX)
+    if guidance is not None:
+        _within("guidance", guidance, 0, GUIDANCE_MAX)
     return Wish(
         prompt=text,
         negative=_clean(words.negative if negative is None else negative, "negative"),
         seed=seed,
         steps=steps,
-        guidance=float(guidance),
+        guidance=None if guidance is None else float(guidance),
     )
 
 
@@ -152,9 +153,7 @@ def parse_options(prompt: str) -> Wish:
         prompt=text.strip(),
         negative=given.get("no", ""),
         seed=_option_number("seed", given["seed"]) if "seed" in given else None,
-        steps=_option_number("steps", given["steps"])
-        if "steps" in given
-        else Wish.steps,
+        steps=_option_number("steps", given["steps"]) if "steps" in given else None,
     )
 
 

@@ -215,9 +215,9 @@ class Leases:
             await self._renew(held)
         return held
 
-    def measured(self, held: Held) -> None:
-        """A result came: one more measurement of the pace."""
-        self._pace.measure(self._clock.monotonic() - held.began, held.job.steps)
+    def measured(self, held: Held, steps: int | None) -> None:
+        """A result came, of so many steps if they are said: a measurement of the pace."""
+        self._pace.took(held.job, self._clock.monotonic() - held.began, steps)
 
     # --- what the owner says
 
@@ -296,9 +296,10 @@ class Leases:
             if now - heard < WORKER_SEEN_S
         }
         drawing = len(self._held)
-        steps = sum(max(0, held.job.steps - held.step) for held in self._held.values())
+        of = self._pace.steps_of
+        steps = sum(max(0, of(held.job) - held.step) for held in self._held.values())
         for place, job in enumerate(self._queue.order()):
-            steps += job.steps
+            steps += of(job)
             eta_ms = self._pace.eta_ms(steps, len(self._workers))
             if job.id in self._known and job.id not in self._held:
                 await self._board.queued(job, place + 1, place + drawing, eta_ms)

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 
 from salon.ids import JobId
-from salon.pictures.jobs import Job
+from salon.pictures.jobs import ONCE, Job
 from salon.pictures.ports import Members, Told
 
 PREVIEW_MAX = 16 * 1024
@@ -25,13 +25,27 @@ class Pace:
 
     Args:
         first: the guess before the first measurement; the embedded model on one core.
+
+    Attributes:
+        own_steps: what a model took where a job left the steps to it, at last.
     """
 
     WEIGHT = 0.3
 
     def __init__(self, first: float = 0.03) -> None:
         self.step_s = first
+        self.own_steps, _ = ONCE
         self._measured = False
+
+    def steps_of(self, job: Job) -> int:
+        """How many it takes, or will probably take."""
+        return self.own_steps if job.steps is None else job.steps
+
+    def took(self, job: Job, seconds: float, steps: int | None) -> None:
+        """A job was drawn, with so many steps if its worker says."""
+        if job.steps is None and steps is not None:
+            self.own_steps = steps
+        self.measure(seconds, self.steps_of(job))
 
     def measure(self, seconds: float, steps: int) -> None:
         """A job of ``steps`` steps took ``seconds``, everything included."""

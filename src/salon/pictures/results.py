@@ -8,6 +8,7 @@ in between leaves a file that nobody points at, never the other way round.
 import asyncio
 import contextlib
 import hashlib
+from dataclasses import asdict, dataclass
 
 import structlog
 
@@ -26,6 +27,17 @@ from salon.pictures.ports import File, PictureJobs
 log = structlog.get_logger("salon.pictures")
 
 REASON_MAX = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What a worker says of its picture; see ``FinishPicture``."""
+
+    model: str
+    elapsed_ms: int
+    drawn_as: str | None = None
+    steps: int | None = None
+    guidance: float | None = None
 
 
 class Results:
@@ -56,10 +68,7 @@ class Results:
         id_: JobId,
         attempt: int,
         data: bytes,
-        *,
-        model: str,
-        elapsed_ms: int,
-        drawn_as: str | None = None,
+        said: Said,
     ) -> None:
         """Keep a PNG and end its job; a repeated upload of the same try is welcome.
 
@@ -74,7 +83,7 @@ class Results:
                 return
             raise
         width, height = await asyncio.to_thread(check_png, data)
-        self._leases.measured(held)
+        self._leases.measured(held, said.steps)
         file = File(
             id=FileId(ids.random_id(self._clock.now_ms())),
             key=await self._media.put(data, mime="image/png"),
@@ -89,7 +98,7 @@ class Results:
         try:
             await (
                 await self._commands.submit(
-                    self._finished(held.job, attempt, file, model, elapsed_ms, drawn_as)
+                    self._finished(held.job, attempt, file, said)
                 )
             )
         except Refusal:
@@ -113,13 +122,7 @@ class Results:
         )
 
     def _finished(
-        self,
-        job: Job,
-        attempt: int,
-        file: File,
-        model: str,
-        elapsed_ms: int,
-        drawn_as: str | None,
+        self, job: Job, attempt: int, file: File, said: Said
     ) -> FinishPicture:
         return FinishPicture(
             id=ids.token(96),
@@ -133,9 +136,7 @@ class Results:
             file=file.id,
             width=file.width,
             height=file.height,
-            model=model,
-            elapsed_ms=elapsed_ms,
-            drawn_as=drawn_as,
+            **asdict(said),
         )
 
     async def _is_done_by(self, id_: JobId, attempt: int) -> bool:

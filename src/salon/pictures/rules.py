@@ -10,6 +10,8 @@ before it becomes a command (``results.py``); what slips through meets a job tha
 ended, or *is* the first end and as good a picture as any.
 """
 
+from typing import Any
+
 from salon.chat.conversations import Conversation
 from salon.chat.events import Draft
 from salon.errors import Refusal
@@ -62,6 +64,7 @@ def request(
         )
     job = job_of(command, conversation.last_seq + 1)
     ledger.add_job(job)
+    asked = {"steps": job.steps, "guidance": job.guidance}
     return Draft(
         type="picture",
         body={
@@ -69,8 +72,7 @@ def request(
             "prompt": job.prompt,
             "negative": job.negative,
             "seed": job.seed,
-            "steps": job.steps,
-            "guidance": job.guidance,
+            **_said(asked),
             "state": QUEUED,
         },
         counts=True,
@@ -101,7 +103,11 @@ def finish(
     job = _open_job(ledger, conversation, command.job)
     ledger.end_job(job.id, DONE, command.ts, file=command.file)
     ledger.link_file(command.file, job.conversation, job.seq)
-    drawn_as = {} if command.drawn_as is None else {"drawn_as": command.drawn_as}
+    said = {
+        "drawn_as": command.drawn_as,
+        "drawn_steps": command.steps,
+        "drawn_guidance": command.guidance,
+    }
     return _ended(
         job,
         state=DONE,
@@ -111,7 +117,7 @@ def finish(
         seed=job.seed,
         model=command.model,
         elapsed_ms=command.elapsed_ms,
-        **drawn_as,
+        **_said(said),
     )
 
 
@@ -159,6 +165,11 @@ def job_ended(job: Job) -> Refusal:
         params={"state": job.state},
         status=409,
     )
+
+
+def _said(fields: dict[str, Any]) -> dict[str, Any]:
+    """Those that somebody has said something of."""
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _job(ledger: PictureLedger, conversation: Conversation, id_: JobId) -> Job:

@@ -26,7 +26,6 @@ import logging
 import random
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, Self
 
@@ -36,6 +35,7 @@ from salon.imaging.request import PictureRequest
 from salon.pictures.jobs import DEADLINE_S
 from salon.pictures.worker_client import (
     CallRefused,
+    Drawn,
     JobDropped,
     Server,
     ServerAway,
@@ -74,15 +74,6 @@ NO_MODEL = (
 UNACCEPTED = "The worker drew something that the server does not accept."
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A finished picture; ``drawn_as`` where the prompt was read as something else."""
-
-    png: bytes
-    model: str
-    drawn_as: str | None = None
-
-
 class Model(Protocol):
     """What a worker draws with."""
 
@@ -111,7 +102,14 @@ class Drawing:
             log.info("%s", note)
         data = io.BytesIO()
         png.save(picture, data)
-        return Drawn(data.getvalue(), picture.maker.model, picture.drawn_as)
+        steps, guidance = picture.request.settled
+        return Drawn(
+            data.getvalue(),
+            picture.maker.model,
+            picture.drawn_as,
+            steps,
+            guidance,
+        )
 
 
 class Embedded(Drawing):
@@ -192,9 +190,7 @@ class Worker:
         elapsed_ms = round(1000 * (self._clock.monotonic() - began))
         self._insist(
             work,
-            lambda: self._server.result(
-                work, drawn.png, drawn.model, elapsed_ms, drawn.drawn_as
-            ),
+            lambda: self._server.result(work, drawn, elapsed_ms),
         )
 
     def _drawn(self, model: Model, work: Work) -> Drawn | None:

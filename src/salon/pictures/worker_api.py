@@ -2,9 +2,10 @@
 
 ::
 
-    POST /api/v1/worker/lease                {worker, wait_s}  → 200 job, or 204
+    POST /api/v1/worker/lease                {worker, wait_s, fills_in} → 200 job, or 204
     POST /api/v1/worker/jobs/{id}/progress   {attempt, step, steps, preview?} → {cancel}
-    PUT  /api/v1/worker/jobs/{id}/result     ?attempt=&model=&elapsed_ms=&drawn_as=  PNG
+    PUT  /api/v1/worker/jobs/{id}/result     PNG; ?attempt=&model=&elapsed_ms=
+                                             and may say &drawn_as=&steps=&guidance=
     POST /api/v1/worker/jobs/{id}/fail       {attempt, reason}
 
 A worker pulls: it needs no address of its own, and works behind any firewall. It is
@@ -25,10 +26,17 @@ from pydantic import BaseModel, ConfigDict, Field
 from salon.errors import Refusal
 from salon.media.png import LARGEST_BYTES
 from salon.pictures.endpoints import job_id
-from salon.pictures.jobs import ATTEMPTS_MAX, LEASE_S, Job
+from salon.pictures.jobs import (
+    ATTEMPTS_MAX,
+    GUIDANCE_MAX,
+    LEASE_S,
+    ONCE,
+    STEPS_MAX,
+    Job,
+)
 from salon.pictures.leases import Leases
 from salon.pictures.progress import PREVIEW_MAX
-from salon.pictures.results import Results
+from salon.pictures.results import Results, Said
 
 WAIT_MAX_S = 20
 """Shorter than what proxies cut (60 s and more), and than our patience at a stop."""
@@ -43,6 +51,8 @@ class Ask(_Strict):
 
     worker: str = Field(min_length=1, max_length=64, pattern=r"^[\w.:-]+$")
     wait_s: float = Field(default=0, ge=0, le=WAIT_MAX_S)
+    fills_in: bool = False
+    """It knows jobs that leave steps and guidance to its model (null)."""
 
 
 class News(_Strict):
@@ -77,7 +87,9 @@ def router(leases: Leases, results: Results, token: str) -> APIRouter:
     @routes.post("/lease", response_model=None)
     async def lease(request: Request, ask: Ask) -> dict[str, Any] | Response:
         job = await _while_connected(request, leases.lease(ask.worker, ask.wait_s))
-        return Response(status_code=204) if job is None else _described(job)
+        if job is None:
+            return Response(status_code=204)
+        return _described(job, ask.fills_in)
 
     @routes.post("/jobs/{job}/progress")
     async def progress(job: str, news: News) -> dict[str, bool]:
@@ -95,12 +107,13 @@ def router(leases: Leases, results: Results, token: str) -> APIRouter:
         model: Annotated[str, Query(min_length=1, max_length=120)],
         elapsed_ms: Annotated[int, Query(ge=0, le=86_400_000)],
         drawn_as: Annotated[str | None, Query(min_length=1, max_length=500)] = None,
+        steps: Annotated[int | None, Query(ge=1, le=STEPS_MAX)] = None,
+        guidance: Annotated[float | None, Query(ge=0, le=GUIDANCE_MAX)] = None,
     ) -> Response:
         id_ = job_id(job)
         data = await _body(request, LARGEST_BYTES)
-        await results.finish(
-            id_, attempt, data, model=model, elapsed_ms=elapsed_ms, drawn_as=drawn_as
-        )
+        said = Said(model, elapsed_ms, drawn_as, steps, guidance)
+        await results.finish(id_, attempt, data, said)
         return Response(status_code=204)
 
     @routes.post("/jobs/{job}/fail", status_code=204)
@@ -111,15 +124,16 @@ def router(leases: Leases, results: Results, token: str) -> APIRouter:
     return routes
 
 
-def _described(job: Job) -> dict[str, Any]:
+def _described(job: Job, fills_in: bool) -> dict[str, Any]:
+    steps, guidance = (None, None) if fills_in else ONCE
     return {
         "job": str(job.id),
         "attempt": job.attempt,
         "prompt": job.prompt,
         "negative": job.negative,
         "seed": job.seed,
-        "steps": job.steps,
-        "guidance": job.guidance,
+        "steps": steps if job.steps is None else job.steps,
+        "guidance": guidance if job.guidance is None else job.guidance,
         "lease_s": LEASE_S,
     }
 

@@ -38,9 +38,22 @@ class Work:
     prompt: str
     negative: str
     seed: int
-    steps: int
-    guidance: float
+    steps: int | None
+    """None: the model's own; likewise ``guidance``."""
+    guidance: float | None
     lease_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """A finished picture, and what should be known of it."""
+
+    png: bytes
+    model: str
+    drawn_as: str | None = None
+    """What the prompt was read as, where it was read as something else."""
+    steps: int | None = None
+    guidance: float | None = None
 
 
 class Server:
@@ -71,7 +84,7 @@ class Server:
 
     def lease(self, wait_s: float) -> Work | None:
         """The next job; None if there was none for ``wait_s``."""
-        wish = {"worker": self._worker, "wait_s": wait_s}
+        wish = {"worker": self._worker, "wait_s": wait_s, "fills_in": True}
         answer = self._json("POST", "/lease", wish, patience_s=wait_s + ANSWER_S)
         if answer is None:
             return None
@@ -89,24 +102,18 @@ class Server:
         answer = self._json("POST", f"/jobs/{work.job}/progress", news)
         return bool(answer and answer["cancel"])
 
-    def result(
-        self,
-        work: Work,
-        png: bytes,
-        model: str,
-        elapsed_ms: int,
-        drawn_as: str | None = None,
-    ) -> None:
+    def result(self, work: Work, drawn: Drawn, elapsed_ms: int) -> None:
         """Bring the picture; may be repeated."""
-        said: dict[str, Any] = {
+        said = {
             "attempt": work.attempt,
-            "model": model,
+            "model": drawn.model,
             "elapsed_ms": elapsed_ms,
+            "drawn_as": drawn.drawn_as,
+            "steps": drawn.steps,
+            "guidance": drawn.guidance,
         }
-        if drawn_as is not None:
-            said["drawn_as"] = drawn_as
-        query = urllib.parse.urlencode(said)
-        self._call("PUT", f"/jobs/{work.job}/result?{query}", png, "image/png")
+        query = urllib.parse.urlencode({k: v for k, v in said.items() if v is not None})
+        self._call("PUT", f"/jobs/{work.job}/result?{query}", drawn.png, "image/png")
 
     def fail(self, work: Work, reason: str) -> None:
         """Say that it cannot be drawn, in words for the one who asked."""

@@ -18,6 +18,9 @@ from salon.store.schema import file_links, files, picture_jobs
 
 _jobs = picture_jobs.c
 
+_OWN_STEPS, _OWN_GUIDANCE = 0, -1.0
+"""The model's own, in columns that hold a number always: no job may ask for these."""
+
 
 class PictureRows:
     """``pictures.ports.PictureLedger`` over the owner's open transaction."""
@@ -44,8 +47,8 @@ class PictureRows:
                 prompt=job.prompt,
                 negative=job.negative,
                 seed=job.seed,
-                steps=job.steps,
-                guidance=job.guidance,
+                steps=_OWN_STEPS if job.steps is None else job.steps,
+                guidance=_OWN_GUIDANCE if job.guidance is None else job.guidance,
                 state=job.state,
                 created=job.created,
                 deadline=job.deadline,
@@ -181,8 +184,8 @@ def _job_of_row(row: Any) -> Job:
         prompt=row.prompt,
         negative=row.negative,
         seed=row.seed,
-        steps=row.steps,
-        guidance=row.guidance,
+        steps=None if row.steps == _OWN_STEPS else row.steps,
+        guidance=None if row.guidance == _OWN_GUIDANCE else row.guidance,
         created=row.created,
         deadline=row.deadline,
         state=row.state,

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from salon.imaging import png
 from salon.imaging.backends.choose import Choice, LoraFile, load
 from salon.imaging.card import ModelUnusable
 from salon.imaging.ports import Cancelled, ImageModel, Lora, Step
@@ -92,6 +93,32 @@ def test_words_become_a_picture_with_all_it_was_made_of(model, no_network) -> No
         "cpu",
     )
     assert len(maker.version) == 12
+
+
+def test_what_nobody_chose_is_the_models_own_and_said(model) -> None:
+    picture = model.imagine(PictureRequest("a red fox", 1))
+    chosen = model.imagine(PictureRequest("a red fox", 1, 25, 7.5, sampler="pndm"))
+
+    assert picture.request.settled == (25, 7.5)
+    assert picture.request == chosen.request
+    assert np.array_equal(_array(picture.image), _array(chosen.image))
+    assert png.facts_of(picture)["steps"] == 25
+
+
+def test_a_consistency_model_takes_four_steps(models) -> None:
+    from diffusers import LCMScheduler
+
+    owns = []
+    for width in (None, 32):
+        folder = models / f"tiny-lcm-{width}"
+        tiny.stable_diffusion(folder, time_cond_proj_dim=width)
+        LCMScheduler(**tiny.SD).save_pretrained(folder / "scheduler")
+        index = json.loads((folder / "model_index.json").read_text())
+        index["scheduler"] = ["diffusers", "LCMScheduler"]
+        (folder / "model_index.json").write_text(json.dumps(index))
+        owns.append(load(Choice(folder)).defaults)
+
+    assert [(own.steps, own.guidance) for own in owns] == [(4, 1.0), (4, 8.5)]
 
 
 def test_the_same_folder_loaded_again_draws_the_same(folder, model) -> None:
@@ -284,6 +311,7 @@ def test_stable_diffusion_xl(models, no_network) -> None:
     model = load(Choice(tiny.xl(models / "tiny-xl")))
     mask = Image.new("L", INIT.size, 255)
     mask.paste(0, (0, 0, 20, 40))
+    assert (model.defaults.steps, model.defaults.guidance) == (30, 5.0)
     text = model.imagine(_request(negative="cat")).image
     other = model.imagine(_request(prompt="blue")).image
     painted = model.imagine(_request(init=INIT, mask=mask)).image
@@ -347,6 +375,7 @@ def test_a_transformer_with_flow_matching_runs_in_its_own_pipeline(
 ) -> None:
     model = load(Choice(tiny.sd3(models / "tiny-sd3")))
     told: list[Step] = []
+    assert (model.defaults.steps, model.defaults.guidance) == (28, 7.0)
     picture = model.imagine(_request(), lambda step: told.append(step) or True)
     again = model.imagine(_request())
     assert picture.image.size == (32, 32)

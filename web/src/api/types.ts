@@ -39,6 +39,9 @@ export interface PictureBody {
   seed?: number;
   steps?: number;
   guidance?: number;
+  /** What it was drawn with; `steps` and `guidance` are what somebody asked for. */
+  drawn_steps?: number;
+  drawn_guidance?: number;
   state: PictureState;
   file?: string;
   width?: number;

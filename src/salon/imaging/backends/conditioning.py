@@ -41,10 +41,6 @@ class Condition:
     notes: tuple[str, ...] = ()
 
 
-def _guided(request: PictureRequest) -> bool:
-    return request.guidance != 1.0
-
-
 class ClipConditioner:
     """Stable Diffusion 1 and 2."""
 

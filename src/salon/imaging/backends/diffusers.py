@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from salon.imaging.backends.conditioning import (
     SentenceConditioner,
     XlConditioner,
 )
-from salon.imaging.backends.latent import Conditioner, LatentDiffusion, resolved
+from salon.imaging.backends.latent import Conditioner, LatentDiffusion
 from salon.imaging.backends.schedule import Schedule, UnknownSchedule
 from salon.imaging.backends.whole import OWN, WholePipeline
 from salon.imaging.card import ModelUnusable
@@ -91,12 +91,8 @@ class DiffusersModel:
     @property
     def defaults(self) -> Defaults:
         plain = PictureRequest("size", 0)
-        few = self._sampler == "lcm"
         return Defaults(
-            4 if few else 25,
-            1.0 if few else 7.5,
-            self._sampler,
-            *self._engine.size_for(plain),
+            *self._engine.recommended, self._sampler, *self._engine.size_for(plain)
         )
 
     def imagine(
@@ -113,8 +109,11 @@ class DiffusersModel:
         A picture of a batch is the one drawn alone up to rounding. ``on_step`` sees
         the first.
         """
-        size = self._engine.size_for(requests[0])
-        full = [resolved(request, size, self._sampler) for request in requests]
+        width, height = self._engine.size_for(requests[0])
+        full = [
+            replace(self.defaults.filled(request), width=width, height=height)
+            for request in requests
+        ]
         if isinstance(self._engine, WholePipeline):
             images = [self._engine.draw(request, on_step) for request in full]
             notes: tuple[str, ...] = ()

@@ -16,7 +16,12 @@ from PIL import Image
 from salon.imaging.card import ModelUnusable
 from salon.imaging.pipelines import compositing
 from salon.imaging.ports import Cancelled, OnStep, Step
-from salon.imaging.request import InvalidRequest, PictureRequest
+from salon.imaging.request import (
+    MAX_GUIDANCE,
+    MAX_STEPS,
+    InvalidRequest,
+    PictureRequest,
+)
 
 OWN = ""
 """The name of the only sampler: what the folder says."""
@@ -38,6 +43,18 @@ class WholePipeline:
                 f"a {type(pipe).__name__} does not draw from words; a model of "
                 "`salon train ddpm` is drawn with `salon sample`"
             )
+
+    @property
+    def recommended(self) -> tuple[int, float]:
+        """Steps and guidance where nobody chose: the pipeline's own."""
+        known = inspect.signature(self._pipe.__call__).parameters
+
+        def own(name: str, otherwise: float) -> float:
+            value = known[name].default if name in known else otherwise
+            return value if isinstance(value, int | float) else otherwise
+
+        steps = min(MAX_STEPS, int(own("num_inference_steps", 28)))
+        return steps, min(MAX_GUIDANCE, float(own("guidance_scale", 1.0)))
 
     def size_for(self, request: PictureRequest) -> tuple[int, int]:
         """What was asked, or what the pipeline has as its own."""
@@ -97,11 +114,12 @@ class WholePipeline:
             return kwargs
 
         size = (request.width, request.height)
+        steps, guidance = request.settled
         keywords: dict[str, Any] = {
             "prompt": request.prompt,
             "negative_prompt": request.negative or None,
-            "num_inference_steps": request.steps,
-            "guidance_scale": request.guidance,
+            "num_inference_steps": steps,
+            "guidance_scale": guidance,
             "width": request.width,
             "height": request.height,
             "generator": torch.Generator("cpu").manual_seed(request.seed),

@@ -98,11 +98,8 @@ class Examination:
         return np.stack([self._picture(prompt, i) for i, prompt in enumerate(prompts)])
 
     def _picture(self, prompt: str, seed: int) -> Bytes:
-        defaults = self._model.defaults
-        request = PictureRequest(
-            prompt, seed, steps=defaults.steps, guidance=defaults.guidance
-        )
-        image = self._model.imagine(request).image.convert("RGBA")
+        picture = self._model.imagine(PictureRequest(prompt, seed))
+        image = picture.image.convert("RGBA")
         if image.size != (_SIDE, _SIDE):
             image = image.resize((_SIDE, _SIDE), Image.Resampling.BOX)
         return np.asarray(image, dtype=np.uint8)
@@ -233,8 +230,7 @@ for seed, prompt in enumerate(("red heart", "robot", "a dog", "house", "rocket")
     def on_step(step):
         told.append(time.perf_counter())
         return True
-    d = model.defaults
-    request = PictureRequest(prompt, seed, steps=d.steps, guidance=d.guidance)
+    request = PictureRequest(prompt, seed)
     model.imagine(request)
     spent.append(time.perf_counter() - at)
     at = time.perf_counter()
