@@ -276,7 +276,7 @@ def test_a_picture_tells_how_it_was_made(model: EmbeddedModel) -> None:
 def test_a_prompt_that_is_read_as_another_is_told(model: EmbeddedModel) -> None:
     picture = model.imagine(PictureRequest("yellow submarine", seed=7, steps=1))
     known = model.read_as("yellow submarine")
-    assert picture.notes == (f"drawn as “{known}”",)
+    assert (picture.drawn_as, picture.notes) == (known, ())
 
 
 def test_another_size_than_its_own_is_refused(model: EmbeddedModel) -> None:

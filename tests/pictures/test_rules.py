@@ -15,6 +15,7 @@ from salon.pictures.commands import (
     CancelPicture,
     FailPicture,
     FinishPicture,
+    PictureNote,
     RequestPicture,
     end_key,
 )
@@ -159,6 +160,21 @@ def test_what_is_left_to_the_model_is_not_said_until_it_is_drawn(ledger):
     assert (draft.body["drawn_steps"], draft.merge["drawn_guidance"]) == (25, 0.0)
 
 
+def test_what_the_model_wants_to_tell_is_in_the_stream(ledger):
+    rules.request(ledger, group(), request(1))
+    note = PictureNote("prompt_cut", "cut at 77", {"room": 77, "lost": "fox"})
+    draft = rules.finish(ledger, group(6), finish(1, notes=(note,)))
+
+    assert draft.body["notes"] == draft.merge["notes"]
+    assert draft.body["notes"] == [
+        {
+            "code": "prompt_cut",
+            "message": "cut at 77",
+            "params": {"room": 77, "lost": "fox"},
+        }
+    ]
+
+
 def test_a_request_sent_again_across_the_upgrade_is_the_same_request():
     """Once every request had numbers; a client's outbox may outlive the server."""
     once = request(1)
@@ -186,7 +202,7 @@ def test_commands_of_before_are_still_read():
     )
 
     assert (request_.steps, request_.guidance) == (12, 1.8)
-    assert (finish_.steps, finish_.guidance) == (None, None)
+    assert (finish_.steps, finish_.guidance, finish_.notes) == (None, None, ())
 
 
 def test_a_failure_says_why(ledger):

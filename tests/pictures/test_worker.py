@@ -10,16 +10,20 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
 
 from salon.clock import SystemClock
 from salon.imaging.png import read_parameters
+from salon.imaging.ports import Note
 from salon.imaging.runtime import EmbeddedModel, ModelUnusable
 from salon.pictures import worker as workers
+from salon.pictures.commands import PictureNote
 from salon.pictures.worker import (
     Drawn,
     Embedded,
@@ -27,6 +31,7 @@ from salon.pictures.worker import (
     Worker,
     in_words,
     preview,
+    said_in_short,
 )
 from salon.pictures.worker_client import Server
 from tests.delivery.conftest import ANN, BOB
@@ -406,6 +411,17 @@ def test_words_hide_what_is_none_of_the_askers_business():
         in_words(ValueError("/etc/passwd")) == "The picture model failed (ValueError)."
     )
     assert "memory" in in_words(MemoryError())
+
+
+def test_a_note_is_brought_within_the_servers_bounds():
+    long = Note("prompt_cut", "m" * 300, {"room": 77, "lost": "狐" * 300})
+    said = said_in_short(long)
+
+    note = msgspec.convert(said, PictureNote)
+    assert note.message == "m" * 159 + "…"
+    assert note.params == {"room": 77, "lost": "狐" * 79 + "…"}
+    short = Note("prompt_words", "only “a”", {"words": "a"})
+    assert said_in_short(short) == asdict(short)
 
 
 def test_the_embedded_model_is_the_one_that_is_drawn_with():

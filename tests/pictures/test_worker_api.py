@@ -153,6 +153,31 @@ async def test_what_a_picture_was_drawn_with_reaches_the_conversation(
     assert (body["drawn_steps"], body["drawn_guidance"]) == (25, 7.5)
 
 
+async def test_what_the_model_wants_to_tell_reaches_the_conversation(
+    world, worker, here
+):
+    id_, event = await world.ask(ANN, here)
+    await lease(worker)
+    note = {"code": "prompt_cut", "message": "cut", "params": {"room": 77}}
+    for wrong in (
+        "no JSON",
+        json.dumps(note | {"code": "Not A Code"}),
+        json.dumps(note | {"message": "x" * 161}),
+        json.dumps(note | {"params": {"lost": "x" * 81}}),
+        json.dumps(note | {"params": {f"p{'x' * n}": 1 for n in range(5)}}),
+        json.dumps({"code": "only"}),
+    ):
+        refused = await bring(worker, id_, png(), note=wrong)
+        assert (refused.status_code, refused.json()["field"]) == (422, "note")
+    many = [json.dumps(note)] * 4
+    assert (await bring(worker, id_, png(), note=many)).status_code == 422
+    other = note | {"code": "negative_cut", "message": "обрезано…"}
+    both = [json.dumps(note), json.dumps(other)]
+    assert (await bring(worker, id_, png(), note=both)).status_code == 204
+
+    assert (await world.body(BOB, here, event.seq))["notes"] == [note, other]
+
+
 async def test_a_repeated_result_is_welcome_and_kept_once(world, worker, here):
     id_, _ = await world.ask(ANN, here)
     await lease(worker)

@@ -1,8 +1,10 @@
 """The worker's HTTP against a server that says what a test wants."""
 
 import contextlib
+import json
 import socket
 import threading
+import urllib.parse
 
 import pytest
 
@@ -106,11 +108,15 @@ def test_what_is_left_to_the_model_is_none(scripted):
 def test_a_result_says_what_is_known_of_the_picture(scripted):
     server, client = scripted((204, b""), (204, b""))
     client.result(WORK, Drawn(b"png", "m"), 1)
-    client.result(WORK, Drawn(b"png", "m", "wand & hat", 25, 0.0), 1)
+    note = {"code": "prompt_cut", "message": "обр", "params": {"room": 77}}
+    client.result(WORK, Drawn(b"png", "m", "wand & hat", 25, 0.0, (note, note)), 1)
 
     plain, whole = (head[0].split()[1] for head, _ in server.requests)
     assert plain.endswith("/jobs/5/result?attempt=1&model=m&elapsed_ms=1")
-    assert whole.endswith("&drawn_as=wand+%26+hat&steps=25&guidance=0.0")
+    said = urllib.parse.parse_qs(urllib.parse.urlsplit(whole).query)
+    assert (said["drawn_as"], said["steps"]) == (["wand & hat"], ["25"])
+    assert said["guidance"] == ["0.0"]
+    assert [json.loads(text) for text in said["note"]] == [note, note]
     assert [body for _, body in server.requests] == [b"png", b"png"]
 
 

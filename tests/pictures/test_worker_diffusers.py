@@ -39,6 +39,9 @@ def test_it_draws_tells_its_steps_and_names_its_model(tmp_path) -> None:
     said = read_parameters(drawn.png)
     assert (drawn.steps, drawn.guidance) == (said["steps"], said["guidance"])
     assert (drawn.steps, drawn.guidance) == (4, 7.5)
+    assert drawn.notes == ()
+    long = drawing.draw(PictureRequest("x" * 80, 7, 1), lambda _: True)
+    assert [note["code"] for note in long.notes] == ["prompt_cut"]
     assert maker_of(said).backend == "diffusers"
     again = drawing.draw(request_of(said), lambda _: True)
     assert again == drawn

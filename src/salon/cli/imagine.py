@@ -353,8 +353,10 @@ def _report(pictures: "list[Picture]", out: Path) -> None:
     many = f", {len(pictures)} pictures" if len(pictures) > 1 else ""
     turned = f", variation seed {first.variation_seed}" if first.variation else ""
     sys.stderr.write(f"{out}  (seed {first.seed}{turned}{many})\n")
-    for note in dict.fromkeys(note for p in pictures for note in p.notes):
-        sys.stderr.write(f"note: {note}\n")
+    said = [f"drawn as “{p.drawn_as}”" for p in pictures if p.drawn_as is not None]
+    said += [note.message for picture in pictures for note in picture.notes]
+    for words in dict.fromkeys(said):
+        sys.stderr.write(f"note: {words}\n")
 
 
 def _check_writable(out: Path) -> None:

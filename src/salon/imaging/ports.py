@@ -7,7 +7,7 @@ this file and ``request.py`` only; ``backends/choose.py`` picks the engine.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -78,6 +78,20 @@ class Defaults:
 
 
 @dataclass(frozen=True)
+class Note:
+    """What the asker should know of a picture, e.g. which words were not read.
+
+    As in ``errors.Refusal``: ``code`` for translation with ``params``, ``message`` in
+    plain English. The codes: ``prompt_cut`` and ``negative_cut`` (room, lost),
+    ``prompt_words`` and ``negative_words`` (words).
+    """
+
+    code: str
+    message: str
+    params: Mapping[str, str | int]
+
+
+@dataclass(frozen=True)
 class Picture:
     """A finished picture, with all that is needed to draw it again."""
 
@@ -85,8 +99,7 @@ class Picture:
     request: PictureRequest
     """As it was drawn: steps, guidance, sampler and size filled in."""
     maker: Maker
-    notes: tuple[str, ...] = ()
-    """What the asker should know, e.g. which words were not read."""
+    notes: tuple[Note, ...] = ()
     drawn_as: str | None = None
     """The known prompt that was drawn in place of an unfamiliar one."""
 

@@ -143,9 +143,8 @@ class EmbeddedModel:
             )
         known = self.read_as(request.prompt)
         other = None if known == request.prompt else known
-        notes = () if other is None else (f"drawn as “{other}”",)
         full = replace(self.defaults.filled(request), width=_SIDE[0], height=_SIDE[1])
-        return Picture(self.draw(full, on_step), full, self.maker, notes, other)
+        return Picture(self.draw(full, on_step), full, self.maker, drawn_as=other)
 
     def draw(
         self, request: PictureRequest, on_step: OnStep | None = None

@@ -5,11 +5,13 @@ begins with a character that does not print, which no client id of a person may 
 nobody can use up the key of another's picture.
 """
 
+from typing import Annotated
+
 import msgspec
 
 from salon.chat.commands import Command
 from salon.ids import FileId, JobId
-from salon.pictures.jobs import ONCE
+from salon.pictures.jobs import NOTE_MAX, ONCE
 
 
 class RequestPicture(Command, frozen=True, kw_only=True, tag="picture"):
@@ -44,6 +46,20 @@ class RequestPicture(Command, frozen=True, kw_only=True, tag="picture"):
         return Command.digest(same)
 
 
+class PictureNote(msgspec.Struct, frozen=True):
+    """What the model wants to tell who asked; see ``imaging.ports.Note``."""
+
+    code: Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,40}$")]
+    message: Annotated[str, msgspec.Meta(min_length=1, max_length=NOTE_MAX)]
+    params: Annotated[
+        dict[
+            Annotated[str, msgspec.Meta(pattern=r"^[a-z_]{1,20}$")],
+            int | Annotated[str, msgspec.Meta(max_length=NOTE_MAX // 2)],
+        ],
+        msgspec.Meta(max_length=4),
+    ] = msgspec.field(default_factory=dict)
+
+
 class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
     """A worker's result lies in ``media``; ``attempt`` is the lease it worked under.
 
@@ -52,6 +68,7 @@ class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
             say.
         drawn_as: what the model read the prompt as, where it had to read it as
             something else; None where it drew what was asked.
+        notes: at most ``NOTES_MAX``.
     """
 
     job: JobId
@@ -64,6 +81,7 @@ class FinishPicture(Command, frozen=True, kw_only=True, tag="picture.done"):
     drawn_as: str | None = None
     steps: int | None = None
     guidance: float | None = None
+    notes: tuple[PictureNote, ...] = ()
 
 
 class FailPicture(Command, frozen=True, kw_only=True, tag="picture.failed"):

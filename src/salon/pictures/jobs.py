@@ -46,6 +46,11 @@ LEASE_S = 30
 
 ATTEMPTS_MAX = 3
 
+NOTES_MAX = 3
+NOTE_MAX = 160
+"""Characters of a note's message, and of a parameter half of it: what a worker says of
+its picture travels in an address, for which proxies have 8 KiB."""
+
 ONCE = (12, 1.8)
 """Steps and guidance that every request without any had, before it could leave them to
 the model: what the embedded model takes."""

@@ -19,7 +19,7 @@ from salon.errors import Refusal, Unavailable
 from salon.ids import FileId, JobId
 from salon.media.png import check_png
 from salon.media.ports import Media
-from salon.pictures.commands import FinishPicture, end_key
+from salon.pictures.commands import FinishPicture, PictureNote, end_key
 from salon.pictures.jobs import DONE, Job
 from salon.pictures.leases import Leases
 from salon.pictures.ports import File, PictureJobs
@@ -38,6 +38,7 @@ class Said:
     drawn_as: str | None = None
     steps: int | None = None
     guidance: float | None = None
+    notes: tuple[PictureNote, ...] = ()
 
 
 class Results:

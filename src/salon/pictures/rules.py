@@ -12,6 +12,8 @@ ended, or *is* the first end and as good a picture as any.
 
 from typing import Any
 
+import msgspec
+
 from salon.chat.conversations import Conversation
 from salon.chat.events import Draft
 from salon.errors import Refusal
@@ -107,6 +109,7 @@ def finish(
         "drawn_as": command.drawn_as,
         "drawn_steps": command.steps,
         "drawn_guidance": command.guidance,
+        "notes": [msgspec.to_builtins(note) for note in command.notes] or None,
     }
     return _ended(
         job,

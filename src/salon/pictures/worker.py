@@ -27,12 +27,12 @@ import random
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from salon.clock import Clock, SystemClock
 from salon.errors import Refusal
 from salon.imaging.request import PictureRequest
-from salon.pictures.jobs import DEADLINE_S
+from salon.pictures.jobs import DEADLINE_S, NOTE_MAX, NOTES_MAX
 from salon.pictures.worker_client import (
     CallRefused,
     Drawn,
@@ -46,6 +46,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from salon.imaging.backends.choose import Choice
+    from salon.imaging.ports import Note
     from salon.imaging.runtime import Step
 
 log = logging.getLogger("salon.worker")
@@ -99,7 +100,7 @@ class Drawing:
 
         picture = self._model.imagine(request, on_step)
         for note in picture.notes:
-            log.info("%s", note)
+            log.info("%s", note.message)
         data = io.BytesIO()
         png.save(picture, data)
         steps, guidance = picture.request.settled
@@ -109,6 +110,7 @@ class Drawing:
             picture.drawn_as,
             steps,
             guidance,
+            tuple(said_in_short(note) for note in picture.notes[:NOTES_MAX]),
         )
 
 
@@ -303,6 +305,22 @@ def preview(image: "Image | None") -> str | None:
             if data.tell() <= PREVIEW_BYTES:
                 return base64.b64encode(data.getvalue()).decode("ascii")
         image = image.resize((max(1, image.width // 2), max(1, image.height // 2)))
+
+
+def said_in_short(note: "Note") -> dict[str, Any]:
+    """A note within the bounds of what a server takes."""
+    return {
+        "code": note.code,
+        "message": _clipped(note.message, NOTE_MAX),
+        "params": {
+            name: _clipped(value, NOTE_MAX // 2) if isinstance(value, str) else value
+            for name, value in note.params.items()
+        },
+    }
+
+
+def _clipped(text: str, most: int) -> str:
+    return text if len(text) <= most else text[: most - 1] + "…"
 
 
 def in_words(error: Exception) -> str:

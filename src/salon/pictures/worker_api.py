@@ -6,6 +6,7 @@
     POST /api/v1/worker/jobs/{id}/progress   {attempt, step, steps, preview?} → {cancel}
     PUT  /api/v1/worker/jobs/{id}/result     PNG; ?attempt=&model=&elapsed_ms=
                                              and may say &drawn_as=&steps=&guidance=
+                                             &note={code,message,params} (up to three)
     POST /api/v1/worker/jobs/{id}/fail       {attempt, reason}
 
 A worker pulls: it needs no address of its own, and works behind any firewall. It is
@@ -20,16 +21,19 @@ import contextlib
 import secrets
 from typing import Annotated, Any
 
+import msgspec
 from fastapi import APIRouter, Depends, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from salon.errors import Refusal
 from salon.media.png import LARGEST_BYTES
+from salon.pictures.commands import PictureNote
 from salon.pictures.endpoints import job_id
 from salon.pictures.jobs import (
     ATTEMPTS_MAX,
     GUIDANCE_MAX,
     LEASE_S,
+    NOTES_MAX,
     ONCE,
     STEPS_MAX,
     Job,
@@ -109,10 +113,12 @@ def router(leases: Leases, results: Results, token: str) -> APIRouter:
         drawn_as: Annotated[str | None, Query(min_length=1, max_length=500)] = None,
         steps: Annotated[int | None, Query(ge=1, le=STEPS_MAX)] = None,
         guidance: Annotated[float | None, Query(ge=0, le=GUIDANCE_MAX)] = None,
+        note: Annotated[list[str] | None, Query(max_length=NOTES_MAX)] = None,
     ) -> Response:
         id_ = job_id(job)
         data = await _body(request, LARGEST_BYTES)
-        said = Said(model, elapsed_ms, drawn_as, steps, guidance)
+        notes = tuple(_note(text) for text in note or ())
+        said = Said(model, elapsed_ms, drawn_as, steps, guidance, notes)
         await results.finish(id_, attempt, data, said)
         return Response(status_code=204)
 
@@ -158,6 +164,18 @@ async def _while_connected(request: Request, work: Any) -> Job | None:
 async def _disconnected(request: Request) -> None:
     while (await request.receive())["type"] != "http.disconnect":
         pass
+
+
+def _note(text: str) -> PictureNote:
+    try:
+        return msgspec.json.decode(text, type=PictureNote)
+    except msgspec.MsgspecError as error:
+        raise Refusal(
+            "note_invalid",
+            f"`note` is {{code, message, params}} as JSON: {error}.",
+            field="note",
+            status=422,
+        ) from error
 
 
 def _checked(preview: str) -> str:

@@ -54,6 +54,8 @@ class Drawn:
     """What the prompt was read as, where it was read as something else."""
     steps: int | None = None
     guidance: float | None = None
+    notes: tuple[dict[str, Any], ...] = ()
+    """Of ``code``, ``message`` and ``params``, as the server takes them."""
 
 
 class Server:
@@ -111,8 +113,10 @@ class Server:
             "drawn_as": drawn.drawn_as,
             "steps": drawn.steps,
             "guidance": drawn.guidance,
+            "note": [_tight(note) for note in drawn.notes],
         }
-        query = urllib.parse.urlencode({k: v for k, v in said.items() if v is not None})
+        known = {name: value for name, value in said.items() if value is not None}
+        query = urllib.parse.urlencode(known, doseq=True)
         self._call("PUT", f"/jobs/{work.job}/result?{query}", drawn.png, "image/png")
 
     def fail(self, work: Work, reason: str) -> None:
@@ -163,6 +167,10 @@ class Server:
                     continue
                 raise ServerAway(f"{type(error).__name__}: {error}") from error
         raise ServerAway("the connection was closed twice")
+
+
+def _tight(note: dict[str, Any]) -> str:
+    return json.dumps(note, ensure_ascii=False, separators=(",", ":"))
 
 
 def _judged(status: int, said: bytes) -> bytes:

@@ -271,9 +271,13 @@ def test_a_batch_draws_what_each_seed_draws_alone(model, sampler) -> None:
 def test_what_clip_does_not_read_is_told(model) -> None:
     """Here a letter is a token: 75 of them beside the two that frame a prompt."""
     picture = model.imagine(_request(prompt="x" * 75 + " fox", negative="y" * 80))
-    assert picture.notes[0].startswith("prompt: cut at 77 tokens; not read: “")
-    assert picture.notes[0].replace(" ", "").endswith("“fox”")
-    assert picture.notes[1].startswith("negative: cut at 77")
+    first, second = picture.notes
+    assert (first.code, second.code) == ("prompt_cut", "negative_cut")
+    assert first.message.startswith("prompt: cut at 77 tokens; not read: “")
+    assert first.message.replace(" ", "").endswith("“fox”")
+    assert first.params["room"] == 77
+    assert str(first.params["lost"]).replace(" ", "") == "fox"
+    assert second.message.startswith("negative: cut at 77")
     assert model.imagine(_request(prompt="x" * 75)).notes == ()
 
 
@@ -356,6 +360,15 @@ def test_a_transparent_model_without_text_encoder(transparent, sampler) -> None:
     assert first.size == (32, 32)
     assert np.array_equal(_array(first), _array(again))
     assert not np.array_equal(_array(first), _array(other))
+
+
+def test_words_that_are_not_read_one_by_one_are_told(transparent) -> None:
+    many = "red orange yellow green blue purple black white"
+    (note,) = transparent.imagine(_request(prompt=many)).notes
+
+    assert note.code == "prompt_words"
+    assert note.params["words"] in note.message
+    assert len(str(note.params["words"]).split()) == 6
 
 
 def test_previews_and_inpainting_of_a_transparent_model(transparent) -> None:

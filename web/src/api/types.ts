@@ -32,6 +32,12 @@ export interface Conversation {
 
 export type PictureState = "queued" | "drawing" | "done" | "failed" | "cancelled";
 
+export interface PictureNote {
+  code: string;
+  message: string;
+  params?: Record<string, string | number>;
+}
+
 export interface PictureBody {
   job: string;
   prompt: string;
@@ -48,6 +54,8 @@ export interface PictureBody {
   height?: number;
   model?: string;
   elapsed_ms?: number;
+  /** What the model wants to tell; `message` is for codes without a translation. */
+  notes?: PictureNote[];
   /** What the model read the prompt as, where it does not know what was asked. */
   drawn_as?: string;
   reason?: string;

@@ -19,6 +19,7 @@ import numpy as np
 import torch
 
 from salon.imaging.card import ModelUnusable
+from salon.imaging.ports import Note
 from salon.imaging.request import PictureRequest
 from salon.imaging.text import (
     MAX_WORDS,
@@ -38,7 +39,7 @@ class Condition:
     """(1 or 2, tokens, width)"""
     added: dict[str, torch.Tensor] = field(default_factory=dict)
     """``added_cond_kwargs`` of an XL U-Net."""
-    notes: tuple[str, ...] = ()
+    notes: tuple[Note, ...] = ()
 
 
 class ClipConditioner:
@@ -123,16 +124,23 @@ class SentenceConditioner:
         texts = [self._condition(prompt) for prompt in prompts]
         rows = np.stack([np.concatenate([t.pooled[None], t.words]) for t in texts])
         states = torch.from_numpy(rows).to(self._device, self._dtype)
-        said = tuple(
-            f"{name}: only the words “{' '.join(words_of(text))}” are read one by one"
-            for name, text in _texts(request)
-            if len(words_of(text)) == MAX_WORDS and len(text.split()) > MAX_WORDS
-        )
-        return Condition(states, notes=said)
+        return Condition(states, notes=_left_out(request))
 
 
-def cuts(tokenizers: list[Any], request: PictureRequest) -> tuple[str, ...]:
-    """What the text encoders do not read of the prompts, in words."""
+def _left_out(request: PictureRequest) -> tuple[Note, ...]:
+    """Which words are read one by one, where there are more."""
+    notes = []
+    for name, text in _texts(request):
+        read = words_of(text)
+        if len(read) == MAX_WORDS and len(text.split()) > MAX_WORDS:
+            words = " ".join(read)
+            message = f"{name}: only the words “{words}” are read one by one"
+            notes.append(Note(f"{name}_words", message, {"words": words}))
+    return tuple(notes)
+
+
+def cuts(tokenizers: list[Any], request: PictureRequest) -> tuple[Note, ...]:
+    """What the text encoders do not read of the prompts."""
     notes = []
     for name, text in _texts(request):
         for tokenizer in tokenizers:
@@ -140,7 +148,9 @@ def cuts(tokenizers: list[Any], request: PictureRequest) -> tuple[str, ...]:
             ids = tokenizer(text, truncation=False).input_ids
             if len(ids) > room:
                 lost = tokenizer.decode(ids[room - 1 : -1]).strip()
-                notes.append(f"{name}: cut at {room} tokens; not read: “{lost}”")
+                message = f"{name}: cut at {room} tokens; not read: “{lost}”"
+                params = {"room": room, "lost": lost}
+                notes.append(Note(f"{name}_cut", message, params))
                 break
     return tuple(notes)
 

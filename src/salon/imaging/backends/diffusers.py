@@ -30,7 +30,7 @@ from salon.imaging.backends.latent import Conditioner, LatentDiffusion
 from salon.imaging.backends.schedule import Schedule, UnknownSchedule
 from salon.imaging.backends.whole import OWN, WholePipeline
 from salon.imaging.card import ModelUnusable
-from salon.imaging.ports import Defaults, Lora, Maker, OnStep, Picture
+from salon.imaging.ports import Defaults, Lora, Maker, Note, OnStep, Picture
 from salon.imaging.request import PictureRequest
 
 DTYPES = {
@@ -116,7 +116,7 @@ class DiffusersModel:
         ]
         if isinstance(self._engine, WholePipeline):
             images = [self._engine.draw(request, on_step) for request in full]
-            notes: tuple[str, ...] = ()
+            notes: tuple[Note, ...] = ()
         else:
             drawn = self._engine.draw(full, on_step)
             images, notes = drawn.images, drawn.notes

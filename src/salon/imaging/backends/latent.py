@@ -25,7 +25,7 @@ from salon.imaging.backends.schedule import Schedule
 from salon.imaging.pipelines import compositing
 from salon.imaging.pipelines.denoising import Known, denoise
 from salon.imaging.pipelines.noise import Chance
-from salon.imaging.ports import Cancelled, OnStep, Step
+from salon.imaging.ports import Cancelled, Note, OnStep, Step
 from salon.imaging.request import SIDE_STEP, InvalidRequest, PictureRequest
 from salon.imaging.samplers import registry
 
@@ -43,7 +43,7 @@ class Drawn:
     """A batch, with what should be known of it."""
 
     images: list[Image.Image]
-    notes: tuple[str, ...]
+    notes: tuple[Note, ...]
 
 
 class Autoencoder:
