@@ -100,6 +100,54 @@ def test_a_file_draws_what_its_folder_draws(place, no_network, kind, channels) -
     _same(twins)
 
 
+def test_what_real_files_carry_beside_changes_nothing(version_1, place) -> None:
+    import torch
+    from safetensors.torch import load_file, save_file
+
+    text = "cond_stage_model.transformer.text_model."
+    beside = {
+        f"{text}embeddings.position_ids": torch.arange(77)[None],
+        "model_ema.decay": torch.tensor(0.9999),
+        "model_ema.diffusion_modeloutbias": torch.zeros(4),
+        "alphas_cumprod": torch.ones(1000),
+        "cond_stage_model.logit_scale": torch.tensor(4.6),
+    }
+    file = place / "beside.safetensors"
+    save_file(load_file(version_1.file) | beside, file)
+
+    _same(ldm.Twins(version_1.folder, file), prompt="a red fox")
+
+
+def test_a_file_in_half_precision_is_read_in_any(version_1, place) -> None:
+    from safetensors.torch import load_file, save_file
+
+    file = place / "half.safetensors"
+    save_file({k: v.half() for k, v in load_file(version_1.file).items()}, file)
+    half, full = load(Choice(file)), load(Choice(version_1.file))
+
+    assert half.maker.dtype == "float32"
+    assert np.abs(_drawn(half).astype(int) - _drawn(full)).max() <= 3
+
+
+@pytest.mark.parametrize("kind", ["from a folder", "of sgm"])
+def test_version_2_as_other_programs_write_it(place, kind) -> None:
+    """Without the unused layer and the projection; or under XL's names."""
+    from safetensors.torch import load_file, save_file
+
+    twins = ldm.version_2(place / f"2 {kind}")
+    file = place / f"{kind}.safetensors"
+    own = "cond_stage_model.model."
+    if kind == "of sgm":
+        tensors = load_file(twins.file)
+        prefix = "conditioner.embedders.0.model."
+        save_file({k.replace(own, prefix): v for k, v in tensors.items()}, file)
+    else:
+        unused = (f"{own}text_projection", f"{own}transformer.resblocks.2.")
+        _without(twins.file, file, *unused)
+
+    _same(ldm.Twins(twins.folder, file), prompt="a red fox")
+
+
 def test_each_family_has_its_own_size_and_sampler(version_1, place) -> None:
     """The tiny autoencoder shrinks twice and not eight times: 64 latents are 128."""
     first = load(Choice(version_1.file)).defaults
