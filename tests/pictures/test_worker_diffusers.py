@@ -1,26 +1,18 @@
 """A worker with a Stable Diffusion in place of the embedded model."""
 
 import io
-import os
 
-import pytest
 from PIL import Image
 
 from salon.imaging.backends.choose import Choice
 from salon.imaging.png import maker_of, read_parameters, request_of
 from salon.imaging.request import PictureRequest
 from salon.pictures.worker import Drawing
+from tests.imaging.backends import needs
 
-pytestmark = [
-    pytest.mark.torch,
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = needs.MARKS
 
-if os.environ.get("SALON_REQUIRE_ENGINES") != "1":
-    for package in ("torch", "diffusers", "transformers"):
-        pytest.importorskip(package, reason=f"needs {package}: salon[diffusers]")
+needs.diffusers()
 
 
 def test_it_draws_tells_its_steps_and_names_its_model(tmp_path) -> None:

@@ -4,8 +4,6 @@ The models are tiny and random (``tiny.py``): what is checked is what holds for 
 """
 
 import json
-import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,18 +17,11 @@ from salon.imaging.card import ModelUnusable
 from salon.imaging.ports import Cancelled, ImageModel, Lora, Step
 from salon.imaging.request import InvalidRequest, PictureRequest
 from salon.imaging.samplers.names import NAMES
+from tests.imaging.backends import needs
 
-pytestmark = [
-    pytest.mark.torch,
-    # of the libraries, about themselves and about what the tests build
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = needs.MARKS
 
-if os.environ.get("SALON_REQUIRE_ENGINES") != "1":
-    for package in ("torch", "diffusers", "transformers", "peft"):
-        pytest.importorskip(package, reason=f"needs {package}: salon[diffusers]")
+needs.diffusers("peft")
 
 if TYPE_CHECKING:
     from tests.imaging.backends import tiny
@@ -58,15 +49,6 @@ def model(folder) -> ImageModel:
 @pytest.fixture(scope="module")
 def transparent(models) -> ImageModel:
     return load(Choice(tiny.sticker(models / "tiny-sticker")))
-
-
-@pytest.fixture
-def no_network(monkeypatch) -> None:
-    def refuse(*_args, **_more):
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 def _array(image: Image.Image) -> np.ndarray:

@@ -1,7 +1,6 @@
 """What a file is, from names and shapes alone; sizes of the real ones, on no memory."""
 
 import json
-import os
 from typing import Any
 
 import pytest
@@ -9,6 +8,7 @@ import pytest
 from salon.imaging.backends import family
 from salon.imaging.backends.layout import Autoencoder, Layout, Text, Unet
 from salon.imaging.card import ModelUnusable
+from tests.imaging.backends import needs
 
 UNET = "model.diffusion_model."
 
@@ -119,9 +119,7 @@ def _texts(kind: str) -> dict[str, tuple[int, ...]]:
 @pytest.fixture(scope="module")
 def real(request) -> dict[str, tuple[int, ...]]:
     """The names and shapes of a model of the real size."""
-    if os.environ.get("SALON_REQUIRE_ENGINES") != "1":
-        for package in ("torch", "diffusers", "transformers"):
-            pytest.importorskip(package, reason=f"needs {package}: salon[diffusers]")
+    needs.diffusers()
     import torch
     from diffusers import AutoencoderKL, UNet2DConditionModel
 

@@ -4,8 +4,6 @@ No file here is real: they are tiny, random, and in the original names (``ldm.py
 """
 
 import json
-import os
-import socket
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -18,18 +16,11 @@ from salon.imaging.backends.choose import Choice, LoraFile, load
 from salon.imaging.card import ModelUnusable
 from salon.imaging.ports import Lora
 from salon.imaging.request import PictureRequest
+from tests.imaging.backends import needs
 
-pytestmark = [
-    pytest.mark.torch,
-    # of the libraries, about themselves
-    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::FutureWarning"),
-    pytest.mark.filterwarnings("ignore::UserWarning"),
-]
+pytestmark = needs.MARKS
 
-if os.environ.get("SALON_REQUIRE_ENGINES") != "1":
-    for package in ("torch", "diffusers", "transformers", "peft"):
-        pytest.importorskip(package, reason=f"needs {package}: salon[diffusers]")
+needs.diffusers("peft")
 
 if TYPE_CHECKING:
     from tests.imaging.backends import ldm, tiny
@@ -48,15 +39,6 @@ def place(tmp_path_factory) -> Path:
 @pytest.fixture(scope="module")
 def version_1(place) -> Any:
     return ldm.version_1(place / "1")
-
-
-@pytest.fixture
-def no_network(monkeypatch) -> None:
-    def refuse(*_args, **_more):
-        raise AssertionError("the network was asked")
-
-    monkeypatch.setattr(socket.socket, "connect", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
 
 
 INIT = Image.fromarray(np.random.default_rng(3).integers(0, 256, (40, 40, 3), np.uint8))
