@@ -59,7 +59,14 @@ function old(onError) {
     }),
     receipt: (id) => new Promise((done) => { receipts[id] = done; }),
     send: (destination, body, headers) => client.send(destination, headers, body),
-    subscribe: (destination, on, headers) => client.subscribe(destination, on, headers),
+    subscribe: (destination, on, headers) => client.subscribe(destination, (message) => {
+      // Its own `message.ack` names the last message of those that came in one read: they
+      // share a variable. Whoever uses 2.3.3 with more than one at a time does this.
+      const { 'message-id': id, subscription } = message.headers;
+      message.ack = (more) => client.ack(id, subscription, more);
+      message.nack = (more) => client.nack(id, subscription, more);
+      on(message);
+    }, headers),
     begin: (id) => client.begin(id),
     disconnect: () => new Promise((done) => client.disconnect(done)),
   };
