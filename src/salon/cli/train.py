@@ -126,7 +126,7 @@ def judge(
 ) -> None:
     """Train the encoder that `salon evaluate --judge` looks at pictures with.
 
-    It learns from six vendors' emoji and is examined with OpenMoji, which it has never
+    It learns from nine vendors' emoji and is examined with OpenMoji, which it has never
     seen. Can be stopped and started again; the files lie in OUT/judge.
     """
     with _training_extra():

@@ -1,4 +1,4 @@
-"""The judge's whole recipe: art of six vendors, training, the examination, the files.
+"""The judge's whole recipe: art of nine vendors, training, the examination, the files.
 
 Resumable like the picture model's (``recipe.py``): the art is drawn once, the
 checkpoint goes on where it stopped. The examiner is OpenMoji, which nobody trains on.

@@ -19,7 +19,17 @@ from salon.imaging.data.sources import Source, choose
 
 Bytes = NDArray[np.uint8]
 
-TRAINED = ("fluent-flat", "noto", "twemoji", "noto-v1", "emojione", "fluent")
+TRAINED = (
+    "fluent-flat",
+    "noto",
+    "twemoji",
+    "noto-v1",
+    "emojione",
+    "fluent",
+    "fluent-3d",
+    "fxemoji",
+    "streamline-emojis",
+)
 EXAM = ("openmoji",)
 """Names in ``data.sources``, which says the packages, the licences and the use."""
 SIDE = 64
