@@ -2,7 +2,7 @@
 
 from salon.broker.errors import Code
 from salon.broker.log import batch as batches
-from salon.broker.replicas import Partition
+from salon.broker.partition import Partition
 from salon.broker.server import Broker
 
 

@@ -17,7 +17,7 @@ from salon.broker.controller import controller as controllers
 from salon.broker.controller.controller import Controller
 from salon.broker.errors import ApiError, Code
 from salon.broker.metrics import Metrics
-from salon.broker.nodes import Asked
+from salon.broker.nodes import NOWHERE, Asked
 from salon.broker.protocol import cold, versions
 from salon.broker.protocol.metadata import BrokerEndpoint, PartitionMetadata
 from salon.broker.replication.manager import Replication
@@ -25,7 +25,7 @@ from salon.broker.replication.membership import Membership
 from salon.broker.replication.messages import Endpoints
 from salon.broker.replication.partition import NO_LEADER
 from salon.broker.replication.peer import PeerAway
-from salon.broker.topics import OFFSETS_TOPIC, Topic, Topics
+from salon.broker.topics import OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topic, Topics
 
 FORWARDED = frozenset(
     {
@@ -161,6 +161,12 @@ class Cluster:
         by_id = {each.node_id: each for each in self.brokers(asked)}
         return by_id.get(known.leader)
 
+    def leader_id(self, topic: str, index: int) -> int | None:
+        known = self.replication.partitions.get((topic, index))
+        if known is None:
+            return None
+        return known.leader if known.leader in self.replication.brokers else NOWHERE
+
 
 class ClusterAdmin(Admin):
     """Topics are made by the controller; this broker asks it, or is it."""
@@ -245,6 +251,8 @@ class ClusterAdmin(Admin):
         config = self.cluster.replication.config
         if name == OFFSETS_TOPIC:
             return config.offsets_topic_replication_factor
+        if name == TRANSACTIONS_TOPIC:
+            return config.transaction_state_log_replication_factor
         return config.default_replication_factor
 
     async def add_partitions(

@@ -467,6 +467,20 @@ class BrokerConfig:
         "partitions of __transaction_state",
         low=1,
     )
+    transaction_state_log_replication_factor: int = setting(
+        # 1 where Kafka has 3: there is one broker, unless it is told otherwise.
+        "transaction.state.log.replication.factor",
+        1,
+        "brokers that have __transaction_state",
+        low=1,
+    )
+    transaction_state_log_min_isr: int = setting(
+        # 1 where Kafka has 2, for the same reason.
+        "transaction.state.log.min.isr",
+        1,
+        "replicas of __transaction_state that a decision needs",
+        low=1,
+    )
     transaction_max_timeout_ms: int = setting(
         "transaction.max.timeout.ms",
         900_000,
@@ -566,6 +580,14 @@ class BrokerConfig:
                     "offsets.topic.replication.factor",
                     self.offsets_topic_replication_factor > 1,
                 ),
+                (
+                    "transaction.state.log.replication.factor",
+                    self.transaction_state_log_replication_factor > 1,
+                ),
+                (
+                    "transaction.state.log.min.isr",
+                    self.transaction_state_log_min_isr > 1,
+                ),
             ):
                 if value:
                     raise SettingError(
@@ -573,6 +595,13 @@ class BrokerConfig:
                     )
             return
         self.controller  # noqa: B018 - raises where it is no voter
+        copies = self.transaction_state_log_replication_factor
+        if self.transaction_state_log_min_isr > copies:
+            raise SettingError(
+                f"transaction.state.log.min.isr is {self.transaction_state_log_min_isr}, "
+                f"above transaction.state.log.replication.factor, which is {copies}: no "
+                "transaction could ever be decided"
+            )
         control = self.control_plane_listener_name.upper()
         by_name = {each.name: each for each in self.bound_listeners}
         if not control:

@@ -10,6 +10,9 @@ from salon.broker.protocol.metadata import BrokerEndpoint, PartitionMetadata
 from salon.broker.replicas import ReplicaManager
 from salon.broker.topics import Topic
 
+NOWHERE = -1
+"""Leader of a partition that no broker leads now."""
+
 
 class Asked(NamedTuple):
     """Where a client asks: the listener, and this broker's address on it."""
@@ -34,6 +37,10 @@ class Nodes(Protocol):
 
     def leader_of(self, topic: str, index: int, asked: Asked) -> BrokerEndpoint | None:
         """Where a partition is led: the coordinator's place. None: nowhere now."""
+        ...
+
+    def leader_id(self, topic: str, index: int) -> int | None:
+        """Which broker leads a partition, or ``NOWHERE``; None: there is no such."""
         ...
 
 
@@ -63,3 +70,6 @@ class OneBroker:
 
     def leader_of(self, topic: str, index: int, asked: Asked) -> BrokerEndpoint | None:
         return BrokerEndpoint(self._id, *asked.told)
+
+    def leader_id(self, topic: str, index: int) -> int | None:
+        return self._id if (topic, index) in self._replicas.partitions else None

@@ -1,250 +1,31 @@
-"""Partitions as clients see them: append and acknowledge, fetch and wait.
+"""The partitions of this broker: append and acknowledge, fetch and wait.
 
-(``Partition`` and ``ReplicaManager``.) The *high watermark* is the end of what consumers
-may see. With ``flush.policy=group`` it is the flushed offset: a record that a power cut
-can remove is shown to nobody, and acks=all waits in the produce purgatory until the
-high watermark has passed it. With ``flush.policy=none`` it is the log end offset, as in
-Kafka with one replica. With more replicas it is the smallest of theirs, and a partition
-may have its leader elsewhere: ``replication.partition`` says how; everything else here
-stays.
-
-A move of the high watermark completes what waits for it, once per turn of the loop
-however many appends came in that turn.
+(``ReplicaManager``.) Who asks for acks=all waits in the produce purgatory until the high
+watermark (``partition``) has passed its records. A move of the high watermark completes
+what waits for it, once per turn of the loop however many appends came in that turn.
 """
 
 import asyncio
 from collections.abc import Callable, Iterable
 from concurrent.futures import Executor
-from typing import ClassVar
 
 from salon.broker.config import GROUP
+from salon.broker.delayed import Appended, DelayedFetch, DelayedProduce, FetchQuery
 from salon.broker.errors import ApiError, Code, StorageError
 from salon.broker.log import batch as batches
 from salon.broker.log import cleaner
 from salon.broker.log.batch import Batch
 from salon.broker.log.flusher import GroupFlusher
-from salon.broker.log.partition_log import LogOffset, PartitionLog
+from salon.broker.log.partition_log import PartitionLog
+from salon.broker.log.transactions import Marker, encode
 from salon.broker.metrics import Metrics
-from salon.broker.protocol.fetch import FetchPartition, PartitionData
-from salon.broker.protocol.produce import PartitionResponse
-from salon.broker.purgatory import DelayedOperation, Purgatory
-from salon.broker.topic_metrics import TopicMeters, TopicMetrics
+from salon.broker.partition import Key, Partition
+from salon.broker.protocol.fetch import PartitionData
+from salon.broker.purgatory import Purgatory
+from salon.broker.topic_metrics import TopicMetrics
 from salon.broker.topics import Topic
 
-Key = tuple[str, int]
-
 _ALL = -1
-
-
-class Partition:
-    """The leader's view of one partition, whose only replica is here."""
-
-    replicated: ClassVar[bool] = False
-    """Whether other brokers copy it: then they are woken by each append."""
-    leads = True
-    in_sync_count = 1
-    under_replicated = False
-
-    __slots__ = (
-        "cleaning",
-        "flusher",
-        "gone",
-        "index",
-        "key",
-        "leader_epoch",
-        "log",
-        "meters",
-        "topic",
-    )
-
-    def __init__(
-        self, topic: Topic, index: int, log: PartitionLog, flusher: GroupFlusher
-    ) -> None:
-        self.topic = topic
-        self.index = index
-        self.key = (topic.name, index)
-        self.log = log
-        self.flusher = flusher
-        self.cleaning = asyncio.Lock()
-        self.gone = False
-        self.leader_epoch = log.epochs[-1][0] if log.epochs else 0
-        self.meters = TopicMeters()
-
-    @property
-    def group_flushed(self) -> bool:
-        return self.log.config.flush_policy == GROUP
-
-    @property
-    def spare_replicas(self) -> int:
-        """In-sync replicas beyond ``min.insync.replicas``; negative: too few."""
-        return self.in_sync_count - self.log.config.min_insync_replicas
-
-    @property
-    def high_watermark(self) -> LogOffset:
-        """End of what consumers may see."""
-        log = self.log
-        return log.flushed if self.group_flushed else log.end
-
-    def visible_end(self, *, committed: bool) -> LogOffset:
-        """End of what a consumer sees; with ``committed`` the last stable offset."""
-        end = self.high_watermark
-        if committed and self.log.producers.open:
-            return self.log.last_stable(end)
-        return end
-
-    def acknowledgement(self, required: int, epoch: int) -> Code | None:
-        """What acks=all is told of records up to ``required``; None: wait.
-
-        Args:
-            required: the offset behind them.
-            epoch: the leader epoch under which they were appended.
-        """
-        if self.high_watermark.offset >= required:
-            return Code.NONE
-        return None if self.log.failure is None else Code.KAFKA_STORAGE_ERROR
-
-    def check_latest(self) -> None:
-        """Whether "the latest offset" can be told.
-
-        Raises:
-            ApiError: ours; OFFSET_NOT_AVAILABLE right after an election.
-        """
-
-    def check_epoch(self, epoch: int) -> None:
-        """Compare a client's idea of the leader epoch with ours (KIP-320).
-
-        Raises:
-            ApiError: theirs; it is behind, or knows more than we do.
-        """
-        if 0 <= epoch < self.leader_epoch:
-            raise ApiError(Code.FENCED_LEADER_EPOCH)
-        if epoch > self.leader_epoch:
-            raise ApiError(Code.UNKNOWN_LEADER_EPOCH)
-
-
-class Appended:
-    """What became of the records of one partition; ``required`` is what acks=all needs."""
-
-    __slots__ = ("base_offset", "epoch", "error", "message", "partition", "required")
-
-    def __init__(self, partition: Partition | None) -> None:
-        self.partition = partition
-        self.error = Code.NONE
-        self.message: str | None = None
-        self.base_offset = -1
-        self.required = -1
-        self.epoch = partition.leader_epoch if partition is not None else -1
-
-    def fail(self, code: Code, message: str | None = None) -> "Appended":
-        self.error = code
-        self.message = message
-        self.base_offset = -1
-        return self
-
-    def response(self, index: int) -> PartitionResponse:
-        start = self.partition.log.start_offset if self.partition else -1
-        return PartitionResponse(
-            index, self.error, self.base_offset, start, self.message
-        )
-
-
-class DelayedProduce(DelayedOperation):
-    """Waits until every appended partition's high watermark has passed its records."""
-
-    def __init__(
-        self,
-        delay_ms: int,
-        appended: list[Appended],
-        done: Callable[[], None],
-        on_expired: Callable[[list[Appended]], None],
-    ) -> None:
-        super().__init__(delay_ms)
-        self._pending = [a for a in appended if a.error is Code.NONE]
-        self._done = done
-        self._on_expired = on_expired
-
-    def try_complete(self) -> bool:
-        still = []
-        for each in self._pending:
-            assert each.partition is not None
-            code = each.partition.acknowledgement(each.required, each.epoch)
-            if code is None:
-                still.append(each)
-            elif code is not Code.NONE:
-                each.fail(code, each.partition.log.failure)
-        self._pending = still
-        return not still and self.force_complete()
-
-    def on_complete(self) -> None:
-        for each in self._pending:
-            each.fail(Code.REQUEST_TIMED_OUT, "the records are not safe yet")
-        self._done()
-
-    def on_expiration(self) -> None:
-        self._on_expired(self._pending)
-
-
-class FetchQuery:
-    """One partition of a Fetch: the request's part, or why it cannot be read."""
-
-    __slots__ = ("error", "partition", "wanted")
-
-    def __init__(
-        self, wanted: FetchPartition, partition: Partition | None, error: Code
-    ) -> None:
-        self.wanted = wanted
-        self.partition = partition
-        self.error = error
-
-
-class DelayedFetch(DelayedOperation):
-    """Waits until ``min_bytes`` can be read; what is read is decided on completion."""
-
-    def __init__(
-        self,
-        delay_ms: int,
-        min_bytes: int,
-        queries: list[FetchQuery],
-        done: Callable[[], None],
-        on_expired: Callable[[], None],
-        *,
-        committed: bool,
-    ) -> None:
-        super().__init__(delay_ms)
-        self._committed = committed
-        self._min_bytes = min_bytes
-        self._done = done
-        self._on_expired = on_expired
-        self._starts = [
-            (
-                q.partition,
-                q.wanted.fetch_offset,
-                q.partition.visible_end(committed=committed),
-            )
-            for q in queries
-            if q.partition is not None
-        ]
-
-    def try_complete(self) -> bool:
-        available = 0
-        for partition, offset, start in self._starts:
-            if partition.gone or not partition.leads:
-                return self.force_complete()
-            end = partition.visible_end(committed=self._committed)
-            if end.offset <= offset:
-                continue
-            if end.segment != start.segment or offset != start.offset:
-                return self.force_complete()  # whole segments, or of unknown size
-            available += end.position - start.position
-            if available >= self._min_bytes:
-                return self.force_complete()
-        return False
-
-    def on_complete(self) -> None:
-        self._done()
-
-    def on_expiration(self) -> None:
-        self._on_expired()
 
 
 class ReplicaManager:
@@ -398,15 +179,7 @@ class ReplicaManager:
             return appended.fail(Code.UNKNOWN_TOPIC_OR_PARTITION)
         try:
             data = data or memoryview(b"")
-            if not partition.leads:
-                # first, because only this makes clients ask where the leader is
-                raise ApiError(Code.NOT_LEADER_OR_FOLLOWER)
-            if acks == _ALL and partition.spare_replicas < 0:
-                raise ApiError(
-                    Code.NOT_ENOUGH_REPLICAS,
-                    f"min.insync.replicas is {partition.log.config.min_insync_replicas}, "
-                    f"in sync are {partition.in_sync_count}",
-                )
+            self._check_safe(partition, acks)
             self._append(partition, appended, data, zstd=zstd, verify=verify)
         except ApiError as error:
             appended.fail(error.code, error.message)
@@ -417,6 +190,22 @@ class ReplicaManager:
         if appended.error is not Code.NONE:
             self._count_failed(partition, appended.error, len(data or b""))
         return appended
+
+    def _check_safe(self, partition: Partition, acks: int = _ALL) -> None:
+        """Whether what is appended here can be kept as ``acks`` wants it.
+
+        Raises:
+            ApiError: theirs; NOT_LEADER_OR_FOLLOWER, first, because only this makes
+                clients ask where the leader is. Ours; NOT_ENOUGH_REPLICAS.
+        """
+        if not partition.leads:
+            raise ApiError(Code.NOT_LEADER_OR_FOLLOWER)
+        if acks == _ALL and partition.spare_replicas < 0:
+            raise ApiError(
+                Code.NOT_ENOUGH_REPLICAS,
+                f"min.insync.replicas is {partition.log.config.min_insync_replicas}, "
+                f"in sync are {partition.in_sync_count}",
+            )
 
     def _count_failed(self, partition: Partition, error: Code, size: int) -> None:
         self._failed_produce.count += 1
@@ -453,12 +242,19 @@ class ReplicaManager:
                 return
         self._write(partition, appended, data, batch)
 
-    def append_marker(self, key: Key, data: memoryview) -> Appended:
-        """Append a control batch of the transaction coordinator; never raises."""
-        partition = self.partitions[key]
+    def append_marker(self, key: Key, marker: Marker, now_ms: int) -> Appended:
+        """Append what a transaction coordinator has decided; never raises."""
+        partition = self.partitions.get(key)
         appended = Appended(partition)
+        if partition is None:
+            return appended.fail(Code.UNKNOWN_TOPIC_OR_PARTITION)
         try:
+            self._check_safe(partition)
+            partition.log.producers.check_marker(marker)
+            data = encode(marker, now_ms)
             self._write(partition, appended, data, batches.parse(data))
+        except ApiError as error:
+            appended.fail(error.code, error.message)
         except StorageError as error:
             appended.fail(Code.KAFKA_STORAGE_ERROR, str(error))
         return appended
@@ -537,7 +333,7 @@ class ReplicaManager:
             return PartitionData(wanted.partition, query.error)
         log = partition.log
         end = partition.high_watermark
-        stable = log.last_stable(end) if log.producers.open else end
+        stable = log.last_stable(end)
         limit = stable if committed else end
         try:
             partition.check_epoch(wanted.current_leader_epoch)
@@ -605,6 +401,10 @@ class ReplicaManager:
     def _complete_moved(self) -> None:
         moved, self._moved = self._moved, {}
         for key in moved:
+            partition = self.partitions.get(key)
+            if partition is not None and partition.log.producers.ended:
+                end = partition.high_watermark.offset
+                partition.log.producers.forget_ended(end)
             self._produce_purgatory.check_and_complete(key)
             self.fetch_purgatory.check_and_complete(key)
 

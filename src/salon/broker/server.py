@@ -30,15 +30,19 @@ from salon.broker.log.manager import LogManager
 from salon.broker.loop_timer import LoopTimer
 from salon.broker.metrics import Metrics
 from salon.broker.nodes import Nodes, OneBroker
+from salon.broker.partition import Partition
 from salon.broker.protocol import cold
 from salon.broker.purgatory import Purgatory
-from salon.broker.replicas import Partition, ReplicaManager
+from salon.broker.replicas import ReplicaManager
 from salon.broker.replication.manager import Replication
 from salon.broker.replication.partition import ReplicatedPartition
 from salon.broker.socket_server import SocketServer
 from salon.broker.status import pipeline
-from salon.broker.topics import OFFSETS_TOPIC, Topics
+from salon.broker.topics import OFFSETS_TOPIC, TRANSACTIONS_TOPIC, Topics
 from salon.broker.transactions.coordinator import TransactionCoordinator
+from salon.broker.transactions.markers import MarkerWriter, TransactionMarkers
+from salon.broker.transactions.state_log import TransactionLog
+from salon.broker.transactions.verification import Verifier
 from salon.clock import Clock, SystemClock
 
 log = logging.getLogger(__name__)
@@ -148,19 +152,34 @@ class Broker:
         )
         self.groups.offsets.alone = self.cluster is None
         self.groups.load()
+        self._assemble_transactions(offsets)
+
+    def _assemble_transactions(self, offsets: Offsets) -> None:
+        config, nodes, address = self.config, self._nodes, self._address
+        self._markers = MarkerWriter(self.replicas, offsets, self._clock)
         self.transactions = TransactionCoordinator(
             config,
-            self.topics,
-            self.replicas,
-            offsets,
+            TransactionLog(config, self.topics, self.replicas, self._clock),
+            TransactionMarkers(config.broker_id, nodes, self._markers, address),
             self._timer,
-            now_ms,
+            self._timer.now_ms,
             self._clock,
             self._new_producer_id,
         )
-        self.transactions.load()
+        self._verifier = Verifier(config.broker_id, nodes, self.transactions, address)
+
+    @property
+    def _nodes(self) -> Nodes:
+        return self.cluster or OneBroker(self.config.broker_id, self.replicas)
+
+    def _address(self, broker: int) -> tuple[str, int] | None:
+        return (
+            None if self.cluster is None else self.cluster.replication.address(broker)
+        )
 
     async def _new_producer_id(self) -> int:
+        if self.cluster is not None:
+            return await self.cluster.new_producer_id()
         loop = asyncio.get_running_loop()
         new = self.topics.new_producer_id
         return await loop.run_in_executor(self._executor, new)
@@ -194,10 +213,8 @@ class Broker:
 
     def _listen(self) -> None:
         parts = self.topics, self._logs, self.replicas, self._executor
-        nodes: Nodes = OneBroker(self.config.broker_id, self.replicas)
         self.admin = Admin(*parts, self.config.broker_id)
         if self.cluster is not None:
-            nodes = self.cluster
             self.admin = ClusterAdmin(*parts, self.config.broker_id)
             self.admin.cluster = self.cluster
         self._apis = Apis(
@@ -209,14 +226,18 @@ class Broker:
                 self.replicas,
                 self.groups,
                 self.transactions,
+                self._verifier,
+                self._markers,
                 self.metrics,
-                nodes,
+                self._nodes,
                 self.cluster,
             )
         )
         self.network = SocketServer(self.config, self._handle, self.metrics)
         self.host, self.port = self.network.main.host, self.network.main.port
-        self.transactions.recover()
+        if self.cluster is None:
+            kept = [i for t, i in self.replicas.partitions if t == TRANSACTIONS_TOPIC]
+            self.transactions.recover(kept)
         self.network.start()
         if self.cluster is not None:
             told = self.network.told
@@ -224,11 +245,15 @@ class Broker:
 
     def _role_changed(self, partition: ReplicatedPartition) -> None:
         """Coordinators live where the partition is led that keeps what they know."""
-        if partition.topic.name == OFFSETS_TOPIC:
-            if partition.leads:
-                self.groups.take_over(partition.index)
-            else:
-                self.groups.resign(partition.index)
+        coordinators: dict[str, GroupCoordinator | TransactionCoordinator] = {
+            OFFSETS_TOPIC: self.groups,
+            TRANSACTIONS_TOPIC: self.transactions,
+        }
+        coordinator = coordinators.get(partition.topic.name)
+        if coordinator is not None and partition.leads:
+            coordinator.take_over(partition.index)
+        elif coordinator is not None:
+            coordinator.resign(partition.index)
 
     def _topic_gone(self, name: str) -> None:
         self.groups.offsets.forget_topic(name)
@@ -333,6 +358,7 @@ class Broker:
         if self.cluster is not None:
             await self.cluster.close()
         await self.transactions.close()
+        self._verifier.close()
         await self.replicas.flush_all()
         await asyncio.sleep(0)  # acknowledgements that the last flush made possible
         for purgatory in self.purgatories.values():

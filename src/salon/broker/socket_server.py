@@ -110,6 +110,7 @@ class SocketServer:
             handle,
             metrics,
             before=self.control.pool if control_name else None,
+            waits_for_others=versions.ASKS_OTHERS if clustered else frozenset(),
         )
         self.acceptors: dict[str, Acceptor] = {}
         self.told: dict[str, tuple[str, int]] = {}
@@ -144,6 +145,8 @@ class SocketServer:
         served = versions.CONTROL if control else versions.ALL
         if control and config.controller_quorum_voters:
             served |= versions.CLUSTER
+        elif listener.name == config.inter_broker_listener:
+            served |= versions.INTER_BROKER
         endpoint = Endpoint(
             listener,
             served,

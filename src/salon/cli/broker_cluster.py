@@ -125,6 +125,10 @@ class Supervisor:
             f"default.replication.factor={factor}",
             f"offsets.topic.replication.factor={factor}",
             f"min.insync.replicas={least}",
+            # Kafka's own, where there are three
+            "transaction.state.log.num.partitions=50",
+            f"transaction.state.log.replication.factor={factor}",
+            f"transaction.state.log.min.isr={least}",
         ]
         self._ports = self._known() or {
             str(n): {"PLAINTEXT": port and port + n - 1, "CONTROL": 0, "BROKERS": 0}

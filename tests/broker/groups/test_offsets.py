@@ -3,7 +3,7 @@
 import asyncio
 
 from salon.broker.groups.records import Committed
-from salon.broker.replicas import Partition
+from salon.broker.partition import Partition
 from salon.broker.server import Broker
 from salon.broker.topics import OFFSETS_TOPIC
 

@@ -1,5 +1,6 @@
 """The coordinator over the socket: who may do what, and what a restart finishes."""
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -177,9 +178,9 @@ async def test_a_restart_finishes_what_was_decided(tmp_path: Path):
         who = await begin(wire)
         await add(wire, who, "t")
         await write(wire, who)
-        transaction = broker.transactions._transactions["me"]
-        transaction.state = State.PREPARE_COMMIT
-        await broker.transactions._store(transaction)
+        kept = broker.transactions._kept
+        led, transaction = kept.known()[0]
+        await kept.put(led, replace(transaction, state=State.PREPARE_COMMIT))
     async with Broker.open(settings) as broker, await Wire.connect(broker.port) as wire:
         again = await end(wire, who, commit=True)
         log = broker.replicas.partitions["t", 0].log
@@ -205,11 +206,11 @@ async def test_names_that_nobody_uses_are_forgotten(tmp_path: Path):
     settings = config(tmp_path / "data", **{"transactional.id.expiration.ms": 1})
     async with Broker.open(settings) as broker, await Wire.connect(broker.port) as wire:
         await begin(wire)
-        broker.transactions._transactions["me"].updated_ms = 0
+        broker.transactions.find("me").updated_ms = 0
         await broker.transactions.expire()
-        forgotten = dict(broker.transactions._transactions)
+        forgotten = broker.transactions.all()
     async with Broker.open(settings) as broker:
-        assert forgotten == broker.transactions._transactions == {}
+        assert forgotten == broker.transactions.all() == []
 
 
 async def test_clients_do_not_write_the_coordinators_topic(wire: Wire):

@@ -7,6 +7,7 @@ read once at start; its newest record of a key holds.
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
+from salon.broker.delayed import Appended
 from salon.broker.errors import ApiError, Code
 from salon.broker.groups.records import (
     Committed,
@@ -22,8 +23,9 @@ from salon.broker.groups.records import (
 )
 from salon.broker.log import batch as batches
 from salon.broker.log.batch import Batch
-from salon.broker.log.transactions import is_commit
-from salon.broker.replicas import Appended, Partition, ReplicaManager
+from salon.broker.log.transactions import decode
+from salon.broker.partition import Partition
+from salon.broker.replicas import ReplicaManager
 from salon.broker.topics import OFFSETS_TOPIC
 from salon.clock import Clock
 
@@ -49,8 +51,10 @@ class Offsets:
         self._clock = clock
         self.alone = True
         self._committed: dict[str, dict[TopicPartition, Committed]] = {}
-        # By producer: what holds when its transaction is committed.
-        self._in_transaction: dict[int, list[tuple[OffsetKey, Committed]]] = {}
+        # By partition and producer: what holds when its transaction is committed.
+        self._in_transaction: dict[
+            tuple[int, int], list[tuple[OffsetKey, Committed]]
+        ] = {}
 
     def partition_for(self, group: str) -> int:
         """Where a group's records go."""
@@ -74,6 +78,8 @@ class Offsets:
         """Somebody else coordinates the groups of a partition from now on."""
         for group in [g for g in self._committed if self.partition_for(g) == index]:
             del self._committed[group]
+        for where in [w for w in self._in_transaction if w[0] == index]:
+            del self._in_transaction[where]
 
     def load(self) -> dict[str, GroupState]:
         """Read the partitions of ``__consumer_offsets`` that are led here.
@@ -91,25 +97,26 @@ class Offsets:
         states: dict[str, GroupState] = {}
         partition = self._replicas.partitions.get((OFFSETS_TOPIC, index))
         if partition is not None and partition.leads:
+            self.forget_partition(index)  # it may be led on, under another epoch
             log = partition.log
             for batch, data in log.batches(log.start_offset, log.end.offset):
+                producer = index, batch.producer_id
                 if batch.is_control:
-                    commit = is_commit(data, batch)
-                    self.end_transaction(batch.producer_id, commit=commit)
+                    self.end_transaction(*producer, commit=decode(data, batch).commit)
                     continue
                 for record in batches.records(data, batch):
                     if batch.is_transactional:
-                        self._apply_later(batch.producer_id, record.key, record.value)
+                        self._apply_later(producer, record.key, record.value)
                     else:
                         self._apply(record.key, record.value, states)
         return states
 
     def _apply_later(
-        self, producer_id: int, key: bytes | None, value: bytes | None
+        self, producer: tuple[int, int], key: bytes | None, value: bytes | None
     ) -> None:
         parsed = read_key(key) if key else None
         if isinstance(parsed, OffsetKey) and value is not None:
-            waiting = self._in_transaction.setdefault(producer_id, [])
+            waiting = self._in_transaction.setdefault(producer, [])
             waiting.append((parsed, read_committed(value)))
 
     def _apply(
@@ -177,16 +184,18 @@ class Offsets:
             attributes=batches.TRANSACTIONAL,
         )
 
+        where = self.partition_for(group), producer[0]
+
         def kept(code: Code) -> None:
             if code is Code.NONE:
-                self._in_transaction.setdefault(producer[0], []).extend(keys)
+                self._in_transaction.setdefault(where, []).extend(keys)
             done(code)
 
         self._append(group, data, kept, verify)
 
-    def end_transaction(self, producer_id: int, *, commit: bool) -> None:
-        """The marker is written: what waited holds, or is forgotten."""
-        for key, value in self._in_transaction.pop(producer_id, ()):
+    def end_transaction(self, index: int, producer_id: int, *, commit: bool) -> None:
+        """The marker is in a partition: what waited there holds, or is forgotten."""
+        for key, value in self._in_transaction.pop((index, producer_id), ()):
             if commit:
                 kept = self._committed.setdefault(key.group, {})
                 kept[key.topic, key.partition] = value

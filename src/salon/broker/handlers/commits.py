@@ -87,7 +87,7 @@ def _sort(
     for topic in asked.topics:
         for p in topic.partitions:
             key = (topic.name, p.partition_index)
-            if key not in context.replicas.partitions:
+            if context.nodes.leader_id(*key) is None:
                 refused[key] = Code.UNKNOWN_TOPIC_OR_PARTITION
                 continue
             try:

@@ -11,6 +11,8 @@ from salon.broker.nodes import Nodes
 from salon.broker.replicas import ReplicaManager
 from salon.broker.topics import Topics
 from salon.broker.transactions.coordinator import TransactionCoordinator
+from salon.broker.transactions.markers import MarkerWriter
+from salon.broker.transactions.verification import Verifier
 
 
 @dataclass
@@ -24,6 +26,8 @@ class Context:
     replicas: ReplicaManager
     groups: GroupCoordinator
     transactions: TransactionCoordinator
+    verifier: Verifier
+    markers: MarkerWriter
     metrics: Metrics
     nodes: Nodes
     cluster: Cluster | None = None

@@ -1,12 +1,12 @@
 """Fetch (1): read, or wait until there is something to read."""
 
 from salon.broker.channel import Request
+from salon.broker.delayed import FetchQuery
 from salon.broker.errors import Code
 from salon.broker.handlers import fetch_follower
 from salon.broker.handlers.context import Context
 from salon.broker.protocol import fetch, versions
 from salon.broker.protocol.fetch import FetchRequest, PartitionData
-from salon.broker.replicas import FetchQuery
 
 KEY = versions.FETCH
 _READ_COMMITTED = 1

@@ -1,114 +1,21 @@
 """Consumer groups: joining, syncing, being alive, leaving, and what admins ask.
 
-FindCoordinator (10), JoinGroup (11), Heartbeat (12), LeaveGroup (13), SyncGroup (14),
-DescribeGroups (15), ListGroups (16), DeleteGroups (42).
+JoinGroup (11), Heartbeat (12), LeaveGroup (13), SyncGroup (14), DescribeGroups (15),
+ListGroups (16), DeleteGroups (42).
 """
 
-from collections.abc import Coroutine
 from functools import partial
 from typing import Any
 
 from salon.broker.channel import Request
-from salon.broker.errors import ApiError, Code
+from salon.broker.errors import Code
 from salon.broker.groups.coordinator import Join, JoinResult, SyncResult
 from salon.broker.groups.group import Group
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
-from salon.broker.nodes import Asked
 from salon.broker.protocol.cold import make, milliseconds
-from salon.broker.topics import OFFSETS_TOPIC, TRANSACTIONS_TOPIC
 
-_GROUP = 0
-_TRANSACTION = 1
-_KEPT_IN = {_GROUP: OFFSETS_TOPIC, _TRANSACTION: TRANSACTIONS_TOPIC}
-_COMPACTED = {"cleanup.policy": "compact", "retention.ms": "-1"}
 _NO_OPERATIONS = -(2**31)
-
-
-def find_coordinator(
-    context: Context, request: Request
-) -> Coroutine[Any, Any, None] | None:
-    """Where a group or a transactional id lives.
-
-    Makes the topic that keeps them when first asked.
-    """
-    asked = answers.decode(request)
-    kind = getattr(asked, "key_type", _GROUP)
-    if kind == _TRANSACTION and context.cluster is not None:
-        # Coordinators of several brokers would have to write each other's markers.
-        _found(context, request, asked, Code.INVALID_REQUEST)
-    elif kind not in (_GROUP, _TRANSACTION):
-        _found(context, request, asked, Code.INVALID_REQUEST)  # share groups
-    elif context.topics.get(_KEPT_IN[kind]) is None:
-        return _find_coordinator_later(context, request, asked, kind)
-    else:
-        _found(context, request, asked, Code.NONE)
-    return None
-
-
-async def _find_coordinator_later(
-    context: Context, request: Request, asked: Any, kind: int
-) -> None:
-    code = Code.NONE
-    try:
-        if kind == _TRANSACTION:
-            await ensure_transactions_topic(context)
-        else:
-            await context.admin.ensure(
-                OFFSETS_TOPIC, context.config.offsets_topic_num_partitions, _COMPACTED
-            )
-    except ApiError as error:
-        code = error.code
-        if code is Code.LEADER_NOT_AVAILABLE:  # try again, in this API's word
-            code = Code.COORDINATOR_NOT_AVAILABLE
-    _found(context, request, asked, code)
-
-
-async def ensure_transactions_topic(context: Context) -> None:
-    """Make ``__transaction_state`` if it is not there.
-
-    Raises:
-        ApiError: ours; the disk refused.
-    """
-    await context.admin.ensure(
-        TRANSACTIONS_TOPIC,
-        context.config.transaction_state_log_num_partitions,
-        _COMPACTED,
-    )
-
-
-def _found(context: Context, request: Request, asked: Any, code: Code) -> None:
-    kind = getattr(asked, "key_type", _GROUP)
-    if request.header.api_version < 4:
-        answers.respond(request, **_where(context, request, asked.key, kind, code))
-        return
-    schema = answers.schema(request)
-    coordinators = [
-        make(schema.Coordinator, key=key, **_where(context, request, key, kind, code))
-        for key in asked.coordinator_keys
-    ]
-    answers.respond(request, coordinators=coordinators)
-
-
-def _where(
-    context: Context, request: Request, key: str, kind: int, code: Code
-) -> dict[str, Any]:
-    """The broker that leads the partition in which ``key`` is kept."""
-    leader = None
-    if code is Code.NONE:
-        # one partition keeps all transactions where there is one broker
-        index = context.groups.offsets.partition_for(key) if kind == _GROUP else 0
-        asked = Asked(request.listener, request.told)
-        leader = context.nodes.leader_of(_KEPT_IN[kind], index, asked)
-        if leader is None:
-            code = Code.COORDINATOR_NOT_AVAILABLE
-    return {
-        "node_id": leader.node_id if leader else -1,
-        "host": leader.host if leader else "",
-        "port": leader.port if leader else -1,
-        "error_code": code,
-        "error_message": None if leader else code.name,
-    }
 
 
 def join_group(context: Context, request: Request) -> None:

@@ -9,11 +9,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from salon.broker.channel import Request
-from salon.broker.errors import Code
+from salon.broker.errors import ApiError, Code
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
+from salon.broker.partition import Partition
 from salon.broker.protocol.cold import make
-from salon.broker.replicas import Partition
 from salon.broker.transactions.records import State, Transaction
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -96,7 +96,7 @@ def _producers(schema: Any, partition: Partition) -> list[Any]:
             producer_epoch=each.epoch,
             last_sequence=each.last_sequence,
             last_timestamp=each.last_timestamp,
-            coordinator_epoch=-1,
+            coordinator_epoch=each.coordinator_epoch,
             current_txn_start_offset=each.first_offset,
         )
         for each in partition.log.producers.active()
@@ -107,20 +107,22 @@ def describe_transactions(context: Context, request: Request) -> None:
     """Where each transactional id stands, with the partitions of its transaction."""
     asked = answers.decode(request)
     schema = answers.schema(request)
-    known = {each.id: each for each in context.transactions.all()}
 
     def one(name: str) -> Any:
-        found = known.get(name)
-        missing = found is None
-        transaction = found or Transaction(name, -1, -1, 0, started_ms=0)
+        code = Code.NONE
+        try:
+            transaction = context.transactions.find(name)
+        except ApiError as error:
+            code = error.code
+            transaction = Transaction(name, -1, -1, 0, started_ms=0)
         topics: dict[str, list[int]] = {}
         for topic, index in sorted(transaction.partitions):
             topics.setdefault(topic, []).append(index)
         return make(
             schema.TransactionState,
-            error_code=Code.TRANSACTIONAL_ID_NOT_FOUND if missing else Code.NONE,
+            error_code=code,
             transactional_id=name,
-            transaction_state="" if missing else _word(transaction.state),
+            transaction_state="" if code else _word(transaction.state),
             transaction_timeout=timedelta(milliseconds=transaction.timeout_ms),
             transaction_start_time=_EPOCH
             + timedelta(milliseconds=transaction.started_ms),

@@ -8,6 +8,7 @@ from typing import Any
 
 from salon.broker.channel import Request
 from salon.broker.errors import ApiError, Code
+from salon.broker.handlers import internal_topics
 from salon.broker.handlers.context import Context
 from salon.broker.nodes import Asked
 from salon.broker.protocol import metadata, versions
@@ -15,7 +16,7 @@ from salon.broker.protocol.metadata import (
     NO_ID,
     TopicMetadata,
 )
-from salon.broker.topics import OFFSETS_TOPIC, Topic
+from salon.broker.topics import Topic
 
 KEY = versions.METADATA
 
@@ -67,11 +68,8 @@ class Metadata:
     ) -> None:
         failed = {}
         for name in missing:
-            partitions = self._context.config.num_partitions
-            if name == OFFSETS_TOPIC:
-                partitions = self._context.config.offsets_topic_num_partitions
             try:
-                await self._context.admin.ensure(name, partitions)
+                await internal_topics.ensure(self._context, name)
             except ApiError as error:
                 failed[name] = error.code
         request.respond(self._encode(asked, request, failed))

@@ -6,8 +6,8 @@ from salon.broker.channel import Request
 from salon.broker.errors import ApiError, Code
 from salon.broker.handlers import answers
 from salon.broker.handlers.context import Context
+from salon.broker.partition import Partition
 from salon.broker.protocol.cold import make
-from salon.broker.replicas import Partition
 
 _READ_COMMITTED = 1
 _LATEST = -1

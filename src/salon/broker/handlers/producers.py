@@ -4,10 +4,10 @@ import asyncio
 
 from salon.broker.channel import Request
 from salon.broker.errors import ApiError, Code
-from salon.broker.handlers import answers
+from salon.broker.handlers import answers, internal_topics
 from salon.broker.handlers.context import Context
-from salon.broker.handlers.groups import ensure_transactions_topic
 from salon.broker.protocol.cold import milliseconds
+from salon.broker.topics import TRANSACTIONS_TOPIC
 
 _FENCED_FROM = 4  # older clients know INVALID_PRODUCER_EPOCH only
 
@@ -27,10 +27,8 @@ async def init_producer_id(context: Context, request: Request) -> None:
     try:
         if asked.transactional_id is None:
             producer_id, epoch = await _new_producer_id(context), 0
-        elif context.cluster is not None:
-            raise ApiError(Code.INVALID_REQUEST)
         else:
-            await ensure_transactions_topic(context)
+            await internal_topics.ensure(context, TRANSACTIONS_TOPIC)
             producer_id, epoch = await context.transactions.init(
                 asked.transactional_id,
                 milliseconds(asked.transaction_timeout),
@@ -39,6 +37,8 @@ async def init_producer_id(context: Context, request: Request) -> None:
             )
     except ApiError as error:
         code = error.code
+        if code is Code.LEADER_NOT_AVAILABLE:  # the topic is being made
+            code = Code.COORDINATOR_NOT_AVAILABLE
         if code is Code.PRODUCER_FENCED and request.header.api_version < _FENCED_FROM:
             code = Code.INVALID_PRODUCER_EPOCH
     request.failed = code is not Code.NONE

@@ -13,6 +13,7 @@ from salon.broker.handlers import (
     api_versions,
     cluster,
     commits,
+    coordinators,
     describe,
     fetch,
     groups,
@@ -23,6 +24,7 @@ from salon.broker.handlers import (
     sasl,
     topics,
     transactions,
+    txn_markers,
 )
 from salon.broker.handlers.context import Context
 from salon.broker.handlers.metadata import Metadata
@@ -36,7 +38,7 @@ HANDLERS: dict[int, Handler] = {
     versions.LIST_OFFSETS: offsets.list_offsets,
     versions.OFFSET_COMMIT: commits.offset_commit,
     versions.OFFSET_FETCH: commits.offset_fetch,
-    versions.FIND_COORDINATOR: groups.find_coordinator,
+    versions.FIND_COORDINATOR: coordinators.find_coordinator,
     versions.JOIN_GROUP: groups.join_group,
     versions.HEARTBEAT: groups.heartbeat,
     versions.LEAVE_GROUP: groups.leave_group,
@@ -53,6 +55,7 @@ HANDLERS: dict[int, Handler] = {
     versions.ADD_PARTITIONS_TO_TXN: transactions.add_partitions,
     versions.ADD_OFFSETS_TO_TXN: transactions.add_offsets,
     versions.END_TXN: transactions.end,
+    versions.WRITE_TXN_MARKERS: txn_markers.write_txn_markers,
     versions.TXN_OFFSET_COMMIT: transactions.txn_offset_commit,
     versions.DESCRIBE_CONFIGS: describe.describe_configs,
     versions.CREATE_PARTITIONS: topics.create_partitions,

@@ -26,7 +26,7 @@ from salon.broker.log.producers import Producers
 from salon.broker.log.recovery import recover
 from salon.broker.log.segment import Segment, file_name, finish_swaps
 from salon.broker.log.tail_cache import TailCache
-from salon.broker.log.transactions import Aborted, AbortedIndex
+from salon.broker.log.transactions import Aborted, AbortedIndex, Marker
 
 log = logging.getLogger(__name__)
 
@@ -181,9 +181,18 @@ class PartitionLog:
             following = segment.base_offset + _MAX_RELATIVE
             if following > start:
                 found = segment.find(max(start, segment.base_offset))
-                for _, batch in segment.scan(found[0]) if found else ():
+                for at, batch in segment.scan(found[0]) if found else ():
                     if start <= batch.base_offset < up_to:
-                        self.producers.update(batch)
+                        self._remember(segment, at, batch)
+        self.producers.ended.clear()
+
+    def _remember(self, segment: Segment, position: int, batch: Batch) -> None:
+        """What a batch in the log says about its producer."""
+        marker = None
+        if batch.is_control:
+            data = memoryview(segment.read(position, batch.size))
+            marker = transactions.decode(data, batch)
+        self.producers.update(batch, marker)
 
     def _load_snapshot(self) -> int:
         """Offset up to which the loaded snapshot reaches."""
@@ -206,10 +215,11 @@ class PartitionLog:
         )
         snapshot = self._load_snapshot()
         for segment in self.segments[:first]:
-            for _, batch in segment.scan(0):
+            for at, batch in segment.scan(0):
                 if batch.base_offset >= snapshot:
-                    self.producers.update(batch)
+                    self._remember(segment, at, batch)
         self._check_segments(first, snapshot, flushed)
+        self.producers.ended.clear()
         following = [segment.base_offset for segment in self.segments[first + 1 :]]
         for segment, end in zip(
             self.segments[first:], [*following, self.end.offset], strict=False
@@ -227,10 +237,12 @@ class PartitionLog:
 
         def found(batch: Batch, position: int) -> None:
             if batch.base_offset >= snapshot:
+                marker = None
                 if batch.is_control:
                     data = memoryview(checked.read(position, batch.size))
-                    self._note_end(batch, data)
-                self.producers.update(batch)
+                    marker = transactions.decode(data, batch)
+                    self._note_end(batch, marker)
+                self.producers.update(batch, marker)
 
         for i, segment in enumerate(self.segments[first:], first):
             checked = segment
@@ -321,11 +333,13 @@ class PartitionLog:
         segment.append(data, batch.last_offset, batch.max_timestamp)
         self.end = LogOffset(batch.last_offset + 1, segment.base_offset, segment.size)
         self._cache.add(data, batch)
+        marker = None
         if batch.is_control:
-            aborted = self._note_end(batch, data)
+            marker = transactions.decode(data, batch)
+            aborted = self._note_end(batch, marker)
             if aborted is not None:
                 transactions.append_entry(segment.txn_path, aborted)
-        self.producers.update(batch)
+        self.producers.update(batch, marker)
 
     def truncate_to(self, offset: int) -> None:
         """Cut what lies at ``offset`` and beyond: the leader never had it (KIP-101).
@@ -370,6 +384,9 @@ class PartitionLog:
             self.end = LogOffset(offset, offset, 0)
             self.start_offset = offset
             self.epochs = self.epochs[-1:]
+            for path in self.folder.glob("*.snapshot"):
+                path.unlink()  # their transactions ended in what is not here any more
+            self.aborted = AbortedIndex()
             self._forget_from(offset)
             self._recover(offset)
         except OSError as error:
@@ -404,10 +421,10 @@ class PartitionLog:
         if self.epochs[-1][0] < epoch:
             self._begin_epoch(epoch, self.end.offset)
 
-    def _note_end(self, batch: Batch, data: memoryview) -> Aborted | None:
+    def _note_end(self, batch: Batch, marker: Marker) -> Aborted | None:
         """A marker: remember an abort that has records here."""
         first = self.producers.open.get(batch.producer_id)
-        if first is None or transactions.is_commit(data, batch):
+        if first is None or marker.commit:
             return None
         others = [o for p, o in self.producers.open.items() if p != batch.producer_id]
         stable = min(others, default=batch.base_offset)
@@ -421,9 +438,12 @@ class PartitionLog:
         Args:
             limit: the high watermark.
         """
-        first = min(self.producers.open.values(), default=limit.offset)
+        if not self.producers.unstable:
+            return limit
+        first = self.producers.first_unstable(limit.offset)
         if first >= limit.offset:
             return limit
+        first = max(first, self.start_offset)
         if self._unstable.offset != first:
             self._unstable = self.locate(first)
         return self._unstable

@@ -5,6 +5,11 @@ A batch that equals one of those is a retry, answered with the old offset; one t
 not follow the last is refused; a lower epoch is a zombie. Five is what a client may have
 in flight.
 
+A transaction ends by its coordinator's *marker*. A producer may have had several
+coordinators: the marker of one that was deposed might end a transaction that began
+later, so the *coordinator epoch* of the last marker is remembered, too, and a lower one
+is refused.
+
 Snapshots are Kafka's ``.snapshot`` files (version 1). Kafka's own hold only the last
 batch of a producer, and a retry of an earlier one that comes after a restart is then
 refused as out of order, which makes librdkafka begin a new epoch and write it twice.
@@ -22,6 +27,7 @@ from crc32c import crc32c
 from salon.broker.errors import ApiError, Code
 from salon.broker.log.batch import NO_PRODUCER, Batch
 from salon.broker.log.checkpoints import write_atomically
+from salon.broker.log.transactions import Marker
 
 REMEMBERED = 5
 _HEAD = struct.Struct(">hI")
@@ -50,13 +56,23 @@ class ActiveProducer(NamedTuple):
     last_timestamp: int
     first_offset: int
     """Of its open transaction."""
+    coordinator_epoch: int
 
 
 class _Producer:
-    __slots__ = ("batches", "epoch", "first_offset", "timestamp")
+    __slots__ = (
+        "batches",
+        "coordinator_epoch",
+        "epoch",
+        "first_offset",
+        "marked_at",
+        "timestamp",
+    )
 
     def __init__(self, epoch: int) -> None:
         self.epoch = epoch
+        self.coordinator_epoch = -1  # of the last marker
+        self.marked_at = -1  # offset of the last marker
         self.timestamp = -1
         self.first_offset = -1  # of the open transaction
         self.batches: deque[Written] = deque(maxlen=REMEMBERED)
@@ -69,6 +85,9 @@ class Producers:
         self._producers: dict[int, _Producer] = {}
         self.open: dict[int, int] = {}
         """First offset of every open transaction, by producer id, oldest first."""
+        self.ended: deque[tuple[int, int]] = deque()
+        """First offset and marker of transactions whose marker may be taken back: it is
+        not below the high watermark yet (Kafka's ``unreplicatedTxns``)."""
 
     def __len__(self) -> int:
         return len(self._producers)
@@ -109,14 +128,59 @@ class Producers:
                 raise _out_of_order(batch, following)
         return None
 
-    def update(self, batch: Batch) -> None:
-        """``batch`` is in the log."""
+    def check_marker(self, marker: Marker) -> None:
+        """Whether a transaction may be ended by ``marker``.
+
+        Raises:
+            ApiError: theirs; INVALID_PRODUCER_EPOCH or TRANSACTION_COORDINATOR_FENCED:
+                it speaks of a producer, or comes from a coordinator, of the past.
+        """
+        known = self._producers.get(marker.producer_id)
+        if known is None:
+            return
+        if marker.epoch < known.epoch:
+            raise ApiError(Code.INVALID_PRODUCER_EPOCH)
+        if marker.coordinator_epoch < known.coordinator_epoch:
+            raise ApiError(Code.TRANSACTION_COORDINATOR_FENCED)
+
+    def in_transaction(self, producer_id: int, epoch: int) -> bool:
+        """Whether a producer has written here in its open transaction."""
+        known = self._producers.get(producer_id)
+        return known is not None and known.epoch == epoch and known.first_offset >= 0
+
+    def marked_at(self, producer_id: int) -> int:
+        """Where a producer's last transaction ended; -1: nowhere."""
+        known = self._producers.get(producer_id)
+        return -1 if known is None else known.marked_at
+
+    @property
+    def unstable(self) -> bool:
+        """Whether there is anything that readers of committed records must not see."""
+        return bool(self.open or self.ended)
+
+    def first_unstable(self, high_watermark: int) -> int:
+        """The first offset that is not decided for good, at most the high watermark."""
+        ended = (first for first, end in self.ended if end >= high_watermark)
+        return min((high_watermark, *self.open.values(), *ended))
+
+    def forget_ended(self, high_watermark: int) -> None:
+        """Markers below ``high_watermark`` stay."""
+        while self.ended and self.ended[0][1] < high_watermark:
+            self.ended.popleft()
+
+    def update(self, batch: Batch, marker: Marker | None = None) -> None:
+        """``batch`` is in the log; ``marker`` is what it says, if it is a marker."""
         if batch.producer_id == NO_PRODUCER:
             return
         known = self._of_epoch(batch)
         if batch.is_control:
+            if known.first_offset >= 0:
+                self.ended.append((known.first_offset, batch.base_offset))
             known.first_offset = -1
+            known.marked_at = batch.base_offset
             self.open.pop(batch.producer_id, None)
+            if marker is not None:
+                known.coordinator_epoch = marker.coordinator_epoch
             return
         if batch.is_transactional and known.first_offset < 0:
             known.first_offset = self.open[batch.producer_id] = batch.base_offset
@@ -139,6 +203,8 @@ class Producers:
             known = self._producers[batch.producer_id] = _Producer(batch.producer_epoch)
             if before is not None:
                 known.first_offset = before.first_offset
+                known.coordinator_epoch = before.coordinator_epoch
+                known.marked_at = before.marked_at
         known.timestamp = batch.max_timestamp
         return known
 
@@ -151,6 +217,7 @@ class Producers:
                 known.batches[-1].last_sequence if known.batches else -1,
                 known.timestamp,
                 known.first_offset,
+                known.coordinator_epoch,
             )
             for producer_id, known in self._producers.items()
         ]
@@ -189,7 +256,7 @@ class Producers:
                 written.last_offset,
                 written.last_offset - written.base_offset,
                 known.timestamp,
-                -1,  # coordinator epoch
+                known.coordinator_epoch,
                 known.first_offset,
             )
         # The CRC covers everything after itself.
@@ -216,7 +283,7 @@ class Producers:
             last_offset,
             delta,
             timestamp,
-            _,
+            coordinator_epoch,
             first_offset,
         ) in entries:
             known = self._producers.get(producer_id)
@@ -224,6 +291,7 @@ class Producers:
                 known = self._producers[producer_id] = _Producer(epoch)
             known.timestamp = timestamp
             known.first_offset = first_offset
+            known.coordinator_epoch = coordinator_epoch
             if first_offset >= 0:
                 self.open[producer_id] = first_offset
             if last_sequence < 0:

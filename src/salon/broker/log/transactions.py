@@ -49,12 +49,37 @@ def marker(
     )
 
 
-def is_commit(data: memoryview, batch: Batch) -> bool:
-    """What a marker says."""
+class Marker(NamedTuple):
+    """The end of a transaction, as its coordinator has decided it."""
+
+    producer_id: int
+    epoch: int
+    commit: bool
+    coordinator_epoch: int
+    """Leader epoch under which the coordinator leads the transactional id."""
+
+
+def encode(marker_: Marker, now_ms: int) -> memoryview:
+    """The control batch that says ``marker_``."""
+    return marker(
+        marker_.producer_id,
+        marker_.epoch,
+        commit=marker_.commit,
+        coordinator_epoch=marker_.coordinator_epoch,
+        now_ms=now_ms,
+    )
+
+
+def decode(data: memoryview, batch: Batch) -> Marker:
+    """What a control batch says; an abort by nobody if it is no marker."""
+    commit, coordinator_epoch = False, -1
     for record in batches.records(data, batch):
         if record.key is not None and len(record.key) >= _KEY.size:
-            return bool(_KEY.unpack_from(record.key)[1] == _COMMIT)
-    return False
+            commit = _KEY.unpack_from(record.key)[1] == _COMMIT
+        if record.value is not None and len(record.value) >= _VALUE.size:
+            coordinator_epoch = _VALUE.unpack_from(record.value)[1]
+        break
+    return Marker(batch.producer_id, batch.producer_epoch, commit, coordinator_epoch)
 
 
 class AbortedIndex:

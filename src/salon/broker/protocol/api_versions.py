@@ -4,7 +4,13 @@ import re
 
 from salon.broker.errors import Code, ProtocolError
 from salon.broker.protocol.primitives import Reader, Writer
-from salon.broker.protocol.versions import ADVERTISED_LOWEST, API_VERSIONS, APIS
+from salon.broker.protocol.versions import (
+    ADVERTISED_HIGHEST,
+    ADVERTISED_LOWEST,
+    API_VERSIONS,
+    APIS,
+    KNOWN,
+)
 
 _SOFTWARE_FROM = 3
 _SOFTWARE = re.compile(r"[a-zA-Z0-9](?:[a-zA-Z0-9\-.]{0,98}[a-zA-Z0-9])?")
@@ -38,10 +44,10 @@ def encode(version: int, apis: frozenset[int], error: int = Code.NONE) -> bytes:
     w.int16(error if known else Code.UNSUPPORTED_VERSION)
     w.array(len(apis))
     for key in sorted(apis):
-        api = APIS[key]
+        api = KNOWN[key]
         w.int16(key)
         w.int16(ADVERTISED_LOWEST.get(key, api.lowest))
-        w.int16(api.highest)
+        w.int16(ADVERTISED_HIGHEST.get(key, api.highest))
         w.tags()
     if version >= 1:
         w.int32(0)  # throttle_time_ms

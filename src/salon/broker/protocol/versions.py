@@ -35,6 +35,7 @@ OFFSET_FOR_LEADER_EPOCH = 23
 ADD_PARTITIONS_TO_TXN = 24
 ADD_OFFSETS_TO_TXN = 25
 END_TXN = 26
+WRITE_TXN_MARKERS = 27
 TXN_OFFSET_COMMIT = 28
 DESCRIBE_CONFIGS = 32
 ALTER_CONFIGS = 33
@@ -85,7 +86,7 @@ APIS: dict[int, Api] = {
     DELETE_RECORDS: Api("DeleteRecords", 0, 2, 2),
     INIT_PRODUCER_ID: Api("InitProducerId", 0, 5, 2),
     OFFSET_FOR_LEADER_EPOCH: Api("OffsetForLeaderEpoch", 2, 4, 4),
-    ADD_PARTITIONS_TO_TXN: Api("AddPartitionsToTxn", 0, 3, 3),
+    ADD_PARTITIONS_TO_TXN: Api("AddPartitionsToTxn", 0, 4, 3),
     ADD_OFFSETS_TO_TXN: Api("AddOffsetsToTxn", 0, 4, 3),
     END_TXN: Api("EndTxn", 0, 4, 3),
     TXN_OFFSET_COMMIT: Api("TxnOffsetCommit", 0, 4, 3),
@@ -108,17 +109,33 @@ BETWEEN_BROKERS: dict[int, Api] = {
     LEADER_AND_ISR: Api("LeaderAndIsr", 6, 6, 4),
     STOP_REPLICA: Api("StopReplica", 3, 3, 2),
     UPDATE_METADATA: Api("UpdateMetadata", 7, 7, 6),
+    WRITE_TXN_MARKERS: Api("WriteTxnMarkers", 1, 1, 1),
     ALTER_PARTITION: Api("AlterPartition", 2, 2, 0),
     BROKER_REGISTRATION: Api("BrokerRegistration", 0, 0, 0),
     BROKER_HEARTBEAT: Api("BrokerHeartbeat", 0, 0, 0),
     ALLOCATE_PRODUCER_IDS: Api("AllocateProducerIds", 0, 0, 0),
 }
-"""Between controller and brokers: on the control listener of a cluster, nowhere else.
+"""Between the brokers of a cluster, on their own listeners, nowhere else.
 kio has no schemas of the first three; they are made by hand (``replication.messages``)."""
 
 KNOWN = APIS | BETWEEN_BROKERS
 ALL = frozenset(APIS)
-CLUSTER = frozenset(BETWEEN_BROKERS)
+INTER_BROKER = frozenset({WRITE_TXN_MARKERS})
+"""Served on ``inter.broker.listener.name``, beside what clients may ask."""
+CLUSTER = frozenset(BETWEEN_BROKERS) - INTER_BROKER
+"""Between controller and brokers: on the control listener."""
+ASKS_OTHERS = frozenset(
+    {
+        PRODUCE,
+        FIND_COORDINATOR,
+        INIT_PRODUCER_ID,
+        ADD_PARTITIONS_TO_TXN,
+        ADD_OFFSETS_TO_TXN,
+        END_TXN,
+        TXN_OFFSET_COMMIT,
+    }
+)
+"""May wait for other brokers of a cluster, which then ask this one for something."""
 
 CONTROL = frozenset(
     {
@@ -150,3 +167,5 @@ Data would make it as slow as the listener that it is there to be faster than.""
 ADVERTISED_LOWEST = {PRODUCE: 0}
 """Advertised lower than served: librdkafka before 2.11.1 turns compression off when
 Produce v0 is missing, though it never sends it (KAFKA-18659)."""
+ADVERTISED_HIGHEST = {ADD_PARTITIONS_TO_TXN: 3}
+"""Advertised lower than served: the next version is for brokers."""

@@ -17,8 +17,8 @@ from collections.abc import Callable
 from salon.broker.config import BrokerConfig
 from salon.broker.errors import Code, ProtocolError, StorageError
 from salon.broker.log import batch as batches
+from salon.broker.partition import Key
 from salon.broker.protocol.versions import FETCH
-from salon.broker.replicas import Key
 from salon.broker.replication import wire
 from salon.broker.replication.partition import ReplicatedPartition
 from salon.broker.replication.peer import Address, Peer, PeerAway

@@ -19,7 +19,8 @@ from salon.broker.log import checkpoints
 from salon.broker.log.manager import LogManager
 from salon.broker.log.partition_log import PartitionLog
 from salon.broker.metrics import Metrics
-from salon.broker.replicas import Key, ReplicaManager
+from salon.broker.partition import Key
+from salon.broker.replicas import ReplicaManager
 from salon.broker.replication.fetcher import ReplicaFetcher
 from salon.broker.replication.membership import Membership
 from salon.broker.replication.messages import (
@@ -305,12 +306,13 @@ class Replication:
         if found is None:
             found = self._fetchers[leader] = ReplicaFetcher(
                 self.config,
-                partial(self._inter_broker, leader),
+                partial(self.address, leader),
                 self._replicas.high_watermark_moved,
             )
         return found
 
-    def _inter_broker(self, broker: int) -> tuple[str, int] | None:
+    def address(self, broker: int) -> tuple[str, int] | None:
+        """Where another broker answers brokers; None while nobody knows."""
         endpoints = self.brokers.get(broker, {})
         return endpoints.get(self.config.inter_broker_listener)
 

@@ -26,7 +26,7 @@ from typing import NamedTuple
 from salon.broker.errors import ApiError, Code
 from salon.broker.log.flusher import GroupFlusher
 from salon.broker.log.partition_log import LogOffset, PartitionLog
-from salon.broker.replicas import Partition
+from salon.broker.partition import Partition
 from salon.broker.topics import Topic
 
 NO_LEADER = -1

@@ -35,6 +35,8 @@ class Transaction:
     partitions: set[Key] = field(default_factory=set)
     updated_ms: int = -1
     started_ms: int = -1
+    last_epoch: int = field(default=-1, compare=False)
+    """What the producer had when it was last given a new epoch; not kept on disk."""
 
 
 def write_key(transactional_id: str) -> bytes:
