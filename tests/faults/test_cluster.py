@@ -7,12 +7,7 @@ controller in it); the supervisor starts it again.
 """
 
 import asyncio
-import json
-import os
-import signal
 import threading
-import urllib.request
-from pathlib import Path
 
 import pytest
 from aiokafka import AIOKafkaConsumer
@@ -21,18 +16,19 @@ from confluent_kafka.admin import AdminClient, NewTopic
 
 from salon.broker.log.folder import META
 from salon.cli.broker_cluster import Supervisor
+from tests.faults.brokers import (
+    CONTROLLER,
+    kill,
+    kill_leader,
+    status,
+    supervised,
+    until,
+)
 
 pytestmark = [pytest.mark.faults, pytest.mark.timeout(240)]
 
 RECORDS = 3_000
 KILLS = 4
-SHORT = (
-    "broker.heartbeat.interval.ms=200",
-    "broker.session.timeout.ms=2000",
-    "replica.fetch.backoff.ms=50",
-    "replica.fetch.wait.max.ms=100",
-    "replica.lag.time.max.ms=3000",
-)
 
 
 class Load:
@@ -79,28 +75,6 @@ class Load:
         self._thread.join(150)
 
 
-def status(folder: Path) -> dict:
-    address = (folder / "status-address").read_text().strip()
-    with urllib.request.urlopen(f"http://{address}/status", timeout=5) as answer:
-        return json.load(answer)["cluster"]
-
-
-def leader(supervisor: Supervisor) -> int:
-    """Who leads the partition, as somebody who lives has heard."""
-    for broker in supervisor.brokers:
-        try:
-            return int(status(broker.folder)["partitions"]["t-0"]["leader"])
-        except (OSError, KeyError, ValueError):
-            continue
-    return -1
-
-
-async def until(holds, patience_s=60.0):
-    async with asyncio.timeout(patience_s):
-        while not holds():
-            await asyncio.sleep(0.05)
-
-
 async def consumed(bootstrap: str, count: int) -> list[int]:
     consumer = AIOKafkaConsumer(
         "t",
@@ -123,14 +97,8 @@ async def consumed(bootstrap: str, count: int) -> list[int]:
 
 @pytest.fixture
 def supervisor(tmp_path):
-    made = Supervisor(tmp_path, 3, "127.0.0.1", 0, SHORT)
-    made.start()
-    watching = threading.Thread(target=made.watch, daemon=True)
-    watching.start()
-    yield made
-    made.stop()
-    watching.join(30)
-    made.close()
+    with supervised(tmp_path) as made:
+        yield made
 
 
 def create(bootstrap: str) -> None:
@@ -138,21 +106,6 @@ def create(bootstrap: str) -> None:
     admin = AdminClient({"bootstrap.servers": bootstrap})
     wanted = NewTopic("t", 1, replica_assignment=[[2, 3, 1]])
     admin.create_topics([wanted])["t"].result(30)
-
-
-def kill(supervisor: Supervisor, broker: int) -> None:
-    os.kill(supervisor.brokers[broker - 1].pid, signal.SIGKILL)
-
-
-async def kill_leader(supervisor: Supervisor) -> int:
-    """``kill -9``; its number, when another broker leads."""
-    async with asyncio.timeout(60):
-        while (victim := await asyncio.to_thread(leader, supervisor)) < 0:
-            await asyncio.sleep(0.05)
-        kill(supervisor, victim)
-        while await asyncio.to_thread(leader, supervisor) in (victim, -1):
-            await asyncio.sleep(0.05)
-    return victim
 
 
 def cluster_ids(supervisor: Supervisor) -> set[str]:
@@ -172,9 +125,9 @@ async def test_what_all_have_acknowledged_survives_the_death_of_leaders(supervis
         mark = n * RECORDS // (KILLS + 1)
         await until(lambda mark=mark: len(load.acked) >= mark)
         if n == KILLS:
-            kill(supervisor, 1)  # the controller is there
+            kill(supervisor, CONTROLLER)
         else:
-            killed.append(await kill_leader(supervisor))
+            killed.append(await kill_leader(supervisor, "t-0"))
     await asyncio.to_thread(load.wait)
 
     assert len(set(killed)) > 1

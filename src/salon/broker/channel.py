@@ -40,6 +40,7 @@ class Connection(Protocol):
     id: str
     host: str
     software: tuple[str, str]
+    closed: bool
 
 
 class Owner(Protocol):

@@ -183,16 +183,6 @@ async def test_data_goes_on_without_the_controller_and_it_comes_back_wiser(tmp_p
         assert await read(nodes, "t", 2) == [b"before", b"without"]
 
 
-async def test_transactions_are_refused_in_words_clients_understand(tmp_path):
-    async with cluster(tmp_path) as nodes:
-        made = AIOKafkaProducer(
-            bootstrap_servers=nodes.bootstrap, transactional_id="tx"
-        )
-        with pytest.raises(KafkaError):
-            await asyncio.wait_for(made.start(), 20)
-        await made.stop()
-
-
 async def test_a_topic_is_made_while_the_one_control_handler_is_needed_for_it(
     tmp_path, monkeypatch
 ):

@@ -3,6 +3,7 @@
 import asyncio
 
 import pytest
+from aiokafka import AIOKafkaProducer
 from confluent_kafka import (
     Consumer,
     ConsumerGroupTopicPartitions,
@@ -281,3 +282,25 @@ async def test_followers_know_what_is_open_and_what_was_aborted(tmp_path):
             epochs = {each.coordinator_epoch for each in copies[0].producers.active()}
             assert min(epochs) >= 0
         await asyncio.to_thread(producer.commit_transaction, PATIENCE_S)
+
+
+async def test_a_client_of_another_library_commits_and_aborts(tmp_path):
+    async with cluster(tmp_path, **SAFE) as nodes:
+        await made(nodes)
+        producer = AIOKafkaProducer(
+            bootstrap_servers=nodes.bootstrap,
+            transactional_id="aio",
+            retry_backoff_ms=20,
+        )
+        await producer.start()
+        for value in (b"one", b"two", b"three"):
+            await producer.begin_transaction()
+            for index in range(PARTITIONS):
+                await producer.send_and_wait("t", value, partition=index)
+            if value == b"two":
+                await producer.abort_transaction()
+            else:
+                await producer.commit_transaction()
+        await producer.stop()
+        found = await asyncio.to_thread(committed, nodes, 2 * PARTITIONS)
+        assert sorted(found) == sorted(["one", "three"] * PARTITIONS)

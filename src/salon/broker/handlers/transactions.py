@@ -5,7 +5,7 @@ from typing import Any
 
 from salon.broker.channel import Request
 from salon.broker.errors import ApiError, Code
-from salon.broker.handlers import answers, commits
+from salon.broker.handlers import answers, commits, internal_topics
 from salon.broker.handlers.context import Context
 from salon.broker.partition import Key
 from salon.broker.protocol.cold import make
@@ -90,16 +90,18 @@ def _results(request: Request, codes: Mapping[Key, Code]) -> list[Any]:
 
 
 async def add_offsets(context: Context, request: Request) -> None:
-    """Make a group's offsets part of a transaction."""
+    """Make a group's offsets part of a transaction; nobody may have asked for the group."""
     asked = answers.decode(request)
     code = Code.NONE
     try:
-        key = _offsets_key(context, asked.group_id)
-        if context.nodes.leader_id(*key) is None:
-            raise ApiError(Code.COORDINATOR_NOT_AVAILABLE)
-        await context.transactions.add(*_who(asked), [key])
+        await internal_topics.ensure(context, OFFSETS_TOPIC)
+        await context.transactions.add(
+            *_who(asked), [_offsets_key(context, asked.group_id)]
+        )
     except ApiError as error:
         code = _code(error, request)
+        if code is Code.LEADER_NOT_AVAILABLE:  # the topic is being made
+            code = Code.COORDINATOR_NOT_AVAILABLE
     request.failed = code is not Code.NONE
     answers.respond(request, error_code=code)
 

@@ -16,6 +16,11 @@ from salon.broker.transactions.messages import by_topic
 
 def write_txn_markers(context: Context, request: Request) -> None:
     """Append markers; answered when they are as safe as acks=all."""
+    if request.connection.closed:
+        # who has hung up may have sent it again since, and gone on: a marker that comes
+        # this late could end the transaction that followed
+        request.close_connection()
+        return
     asked = answers.decode(request)
     wanted = [
         Marked(

@@ -54,6 +54,8 @@ class Peer:
                 raise
 
     async def _ask(self, key: int, version: int, body: bytes) -> memoryview:
+        if self._streams is not None and self._streams[0].at_eof():
+            self.close()  # the other has ended since; by now it may be back
         if self._streams is None:
             address = self._address()
             if address is None:

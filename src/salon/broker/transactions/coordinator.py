@@ -94,7 +94,7 @@ class TransactionCoordinator:
         self._start(self._read(self._kept.begin(index)))
 
     async def _read(self, led: Led) -> None:
-        if await self._kept.read(led):
+        if await self._kept.read(led) and led.transactions:
             log.info(
                 "coordinating %d transactional ids of partition %d, epoch %d",
                 *(len(led.transactions), led.index, led.epoch),

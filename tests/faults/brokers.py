@@ -1,0 +1,107 @@
+"""A cluster of broker processes to be hurt: the supervisor, who leads, ``kill -9``."""
+
+import asyncio
+import json
+import os
+import signal
+import threading
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from salon.cli.broker_cluster import Supervisor
+
+SHORT = (
+    "broker.heartbeat.interval.ms=200",
+    "broker.session.timeout.ms=2000",
+    "replica.fetch.backoff.ms=50",
+    "replica.fetch.wait.max.ms=100",
+    "replica.lag.time.max.ms=3000",
+)
+
+CONTROLLER = 1
+"""The broker that hosts it."""
+
+
+@contextmanager
+def supervised(folder: Path, *settings: str) -> Iterator[Supervisor]:
+    """Three brokers that are started again when they die."""
+    made = Supervisor(folder, 3, "127.0.0.1", 0, (*SHORT, *settings))
+    made.start()
+    watching = threading.Thread(target=made.watch, daemon=True)
+    watching.start()
+    try:
+        _acquainted(made)
+        yield made
+    finally:
+        made.stop()
+        watching.join(30)
+        made.close()
+
+
+def _acquainted(supervisor: Supervisor) -> None:
+    """Wait until all know all: a client that asks earlier knows one and waits long."""
+    everybody = [each.id for each in supervisor.brokers]
+    while any(status(b.folder)["brokers"] != everybody for b in supervisor.brokers):
+        time.sleep(0.05)
+
+
+def status(folder: Path) -> dict[str, Any]:
+    address = (folder / "status-address").read_text().strip()
+    with urllib.request.urlopen(f"http://{address}/status", timeout=5) as answer:
+        return json.load(answer)["cluster"]
+
+
+def leader(supervisor: Supervisor, partition: str) -> int:
+    """Who leads a partition, as somebody who lives has heard; -1: nobody."""
+    for broker in supervisor.brokers:
+        try:
+            return int(status(broker.folder)["partitions"][partition]["leader"])
+        except (OSError, KeyError, ValueError):
+            continue
+    return -1
+
+
+def all_in_sync(supervisor: Supervisor) -> bool:
+    """Whether all live, and every partition has three copies of everything."""
+    try:
+        seen = [status(each.folder)["partitions"] for each in supervisor.brokers]
+    except (OSError, KeyError, ValueError, TypeError):
+        return False
+    led = {name for part in seen for name, each in part.items() if each["leads"]}
+    whole = all(
+        len(each["isr"]) == 3
+        for part in seen
+        for each in part.values()
+        if each["leads"]
+    )
+    return whole and led == set().union(*seen)
+
+
+async def until(holds: Callable[[], bool], patience_s: float = 60.0) -> None:
+    async with asyncio.timeout(patience_s):
+        while not holds():
+            await asyncio.sleep(0.05)
+
+
+def kill(supervisor: Supervisor, broker: int) -> None:
+    os.kill(supervisor.brokers[broker - 1].pid, signal.SIGKILL)
+
+
+async def kill_leader(supervisor: Supervisor, partition: str) -> int:
+    """``kill -9``; its number, when another broker leads.
+
+    Nobody is elected while the controller is away: then nothing is waited for.
+    """
+    async with asyncio.timeout(60):
+        while (victim := await asyncio.to_thread(leader, supervisor, partition)) < 0:
+            await asyncio.sleep(0.05)
+        kill(supervisor, victim)
+        while victim != CONTROLLER and (
+            await asyncio.to_thread(leader, supervisor, partition) in (victim, -1)
+        ):
+            await asyncio.sleep(0.05)
+    return victim
