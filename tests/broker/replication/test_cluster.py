@@ -8,7 +8,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
 
-from salon.broker.controller import controller as controllers
+from salon.broker.controller import announcer
 from salon.broker.errors import Code
 from salon.broker.protocol.versions import FIND_COORDINATOR, METADATA
 from tests.broker.cluster import cluster, until
@@ -187,7 +187,7 @@ async def test_a_topic_is_made_while_the_one_control_handler_is_needed_for_it(
     tmp_path, monkeypatch
 ):
     """The answer waits for all brokers, and all of them need a handler to hear of it."""
-    monkeypatch.setattr(controllers, "_SETTLE_S", 3600)
+    monkeypatch.setattr(announcer, "_SETTLE_S", 3600)
     async with cluster(tmp_path, default_replication_factor=3) as nodes:
         for id_, port in nodes.ports.items():
             async with await Wire.connect(port) as wire:

@@ -24,44 +24,28 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import Executor
-from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
 from salon.broker.config import BrokerConfig
-from salon.broker.controller import state
+from salon.broker.controller import placement, state
+from salon.broker.controller.announcer import Announcer, Life
 from salon.broker.controller.channel import Connect, ControllerChannel
 from salon.broker.controller.state import ClusterState, TopicState
 from salon.broker.errors import ApiError, Code
-from salon.broker.protocol import versions
-from salon.broker.replication import messages
-from salon.broker.replication.messages import Endpoints, From
+from salon.broker.replication.messages import Endpoints
 from salon.broker.replication.partition import (
-    DURING_DELETE,
     NO_LEADER,
     PartitionState,
     elect,
 )
-from salon.broker.topics import Topics
+from salon.broker.topics import TRANSACTIONS_TOPIC, Topics
 
 log = logging.getLogger(__name__)
 
 PRODUCER_IDS = 1000
 """In a block (Kafka's ``ProducerIdsBlock.PRODUCER_ID_BLOCK_SIZE``)."""
-_SETTLE_S = 5.0
-"""How long an admin's request waits for all brokers to have heard of it."""
-
 Key = tuple[str, int]
-
-
-@dataclass
-class Life:
-    """A broker that lives."""
-
-    epoch: int
-    endpoints: Endpoints
-    heard: float
-    channel: ControllerChannel
 
 
 class Controller:
@@ -91,6 +75,7 @@ class Controller:
         self._state.controller_epoch += 1
         state.save(config.folder, self._state.encode())
         self._lives: dict[int, Life] = {}
+        self._announcer = Announcer(config, self._state, self._lives)
         self._next_start = 0
         timeout_s = config.broker_session_timeout_ms / 1000
         self._patient_until = self._loop.time() + timeout_s
@@ -111,6 +96,10 @@ class Controller:
             for topic in self._state.topics.values()
             for p in topic.partitions
         )
+
+    async def settled(self) -> None:
+        """Wait until every broker that lives has done what it was told."""
+        await self._announcer.settled()
 
     async def close(self) -> None:
         self._task.cancel()
@@ -143,10 +132,10 @@ class Controller:
             log.info("broker %d is here, epoch %d", broker, epoch)
             moved = [key for key in self._keys() if self._revive(key)]
             await self._save()
-            self._tell_all_about(self._state.topics)
-            self._command(moved, but=broker)
-            mine = [k for k in self._keys() if broker in self._at(k).replicas]
-            self._command(mine, only=broker)
+            self._announcer.tell_all_about(self._state.topics)
+            self._announcer.command(moved, but=broker)
+            mine = [k for k in self._keys() if broker in self._state.at(k).replicas]
+            self._announcer.command(mine, only=broker)
             return epoch
 
     def heartbeat(self, broker: int, epoch: int) -> None:
@@ -194,7 +183,7 @@ class Controller:
         """Brokers that lead or are in sync, but do not live."""
         needed: set[int] = set()
         for key in self._keys():
-            now = self._at(key)
+            now = self._state.at(key)
             # the last one in sync keeps its place: only it has everything
             needed.update({now.leader, *now.isr} if len(now.isr) > 1 else {now.leader})
         return sorted(needed - {NO_LEADER} - self._lives.keys())
@@ -204,8 +193,10 @@ class Controller:
         for broker in brokers:
             moved += await self._bury(broker, save=False)
         await self._save()
-        self._tell_all_about({topic for topic, _ in moved} or self._state.topics)
-        self._command(moved)
+        self._announcer.tell_all_about(
+            {topic for topic, _ in moved} or self._state.topics
+        )
+        self._announcer.command(moved)
 
     async def _bury(self, broker: int, *, save: bool = True) -> list[Key]:
         life = self._lives.pop(broker, None)
@@ -214,17 +205,17 @@ class Controller:
         moved = [key for key in self._keys() if self._without(key, broker)]
         if save:
             await self._save()
-            self._tell_all_about({topic for topic, _ in moved})
-            self._command(moved)
+            self._announcer.tell_all_about({topic for topic, _ in moved})
+            self._announcer.command(moved)
         return moved
 
     def _without(self, key: Key, dead: int) -> bool:
         """Take a dead broker out of a partition; whether that changed it."""
-        now = self._at(key)
+        now = self._state.at(key)
         if dead != now.leader and dead not in now.isr:
             return False
         isr = tuple(r for r in now.isr if r != dead) or now.isr
-        leader = now.leader if now.leader != dead else self._elect(now.replicas, isr)
+        leader = now.leader if now.leader != dead else self._elect(key, isr)
         if leader != NO_LEADER and leader not in isr:
             isr = (leader,)  # unclean
         if (leader, isr) == (now.leader, now.isr):
@@ -234,10 +225,10 @@ class Controller:
 
     def _revive(self, key: Key) -> bool:
         """Elect for a partition whose leader is away; whether that changed it."""
-        now = self._at(key)
+        now = self._state.at(key)
         if now.leader in self._lives or self._may_come_back(now.leader):
             return False
-        leader = self._elect(now.replicas, now.isr)
+        leader = self._elect(key, now.isr)
         if leader == now.leader == NO_LEADER:
             return False
         isr = tuple(r for r in now.isr if r in self._lives) or now.isr
@@ -250,9 +241,12 @@ class Controller:
         """This controller has just begun, and the broker has not spoken yet."""
         return broker != NO_LEADER and self._loop.time() < self._patient_until
 
-    def _elect(self, replicas: Sequence[int], isr: Iterable[int]) -> int:
+    def _elect(self, key: Key, isr: Iterable[int]) -> int:
+        replicas = self._state.at(key).replicas
         leader = elect(replicas, isr, self._lives.__contains__)
-        if leader == NO_LEADER and self._config.unclean_leader_election_enable:
+        # what a transaction's coordinator has decided may not be forgotten
+        unclean = self._config.unclean_leader_election_enable
+        if leader == NO_LEADER and unclean and key[0] != TRANSACTIONS_TOPIC:
             leader = elect(replicas, replicas, self._lives.__contains__)
         return leader
 
@@ -265,11 +259,8 @@ class Controller:
             for index in range(len(topic.partitions))
         ]
 
-    def _at(self, key: Key) -> PartitionState:
-        return self._state.topics[key[0]].partitions[key[1]]
-
     def _put(self, key: Key, leader: int, isr: tuple[int, ...]) -> None:
-        now = self._at(key)
+        now = self._state.at(key)
         self._state.topics[key[0]].partitions[key[1]] = PartitionState(
             leader, now.leader_epoch + 1, isr, now.partition_epoch + 1, now.replicas
         )
@@ -298,7 +289,7 @@ class Controller:
             if topic is None or index >= len(topic.partitions):
                 raise ApiError(Code.UNKNOWN_TOPIC_ID)
             key = (topic.name, index)
-            now = self._at(key)
+            now = self._state.at(key)
             if now.leader != broker or now.leader_epoch != proposed.leader_epoch:
                 raise ApiError(Code.FENCED_LEADER_EPOCH)
             if now.partition_epoch != proposed.partition_epoch:
@@ -311,7 +302,7 @@ class Controller:
             changed = now._replace(isr=isr, partition_epoch=now.partition_epoch + 1)
             topic.partitions[index] = changed
             await self._save()
-            self._tell_all_about([topic.name])
+            self._announcer.tell_all_about([topic.name])
             return changed
 
     # --- topics ---
@@ -354,9 +345,9 @@ class Controller:
             if not validate_only:
                 self._state.topics[name] = topic
                 await self._save()
-                self._announce(name, 0)
+                self._announcer.announce(name, 0)
         if not validate_only:
-            await self.settled()
+            await self._announcer.settled()
         return topic
 
     async def add_partitions(
@@ -382,8 +373,8 @@ class Controller:
                 return
             topic.partitions += [self._first(each) for each in replicas]
             await self._save()
-            self._announce(name, first)
-        await self.settled()
+            self._announcer.announce(name, first)
+        await self._announcer.settled()
 
     async def configure(
         self,
@@ -405,8 +396,8 @@ class Controller:
                 return
             topic.settings = settings
             await self._save()
-            self._tell_all_about([name])
-        await self.settled()
+            self._announcer.tell_all_about([name])
+        await self._announcer.settled()
 
     async def delete(self, name: str) -> None:
         """Remove a topic everywhere; a broker that is away does it when it is back.
@@ -418,29 +409,8 @@ class Controller:
             topic = self._existing(name)
             del self._state.topics[name]
             await self._save()
-            gone = {
-                index: p._replace(leader=DURING_DELETE)
-                for index, p in enumerate(topic.partitions)
-            }
-            told = messages.TopicMetadata(name, topic.id, topic.settings, gone)
-            for broker, life in self._lives.items():
-                self._stop(broker, life, topic)
-                self._update(life, [told])
-        await self.settled()
-
-    def _stop(self, broker: int, life: Life, topic: TopicState) -> None:
-        doomed = [
-            messages.Stopped((topic.name, index), DURING_DELETE, delete=True)
-            for index, p in enumerate(topic.partitions)
-            if broker in p.replicas
-        ]
-        if doomed:
-            said = messages.StopReplica(self._sender(life), doomed)
-            life.channel.send(
-                versions.STOP_REPLICA,
-                messages.STOP_REPLICA_VERSION,
-                messages.encode_stop_replica(said),
-            )
+            self._announcer.gone(topic)
+        await self._announcer.settled()
 
     def _existing(self, name: str) -> TopicState:
         topic = self._state.topics.get(name)
@@ -455,28 +425,12 @@ class Controller:
     def _assign(
         self, count: int, factor: int, assignment: Sequence[Sequence[int]]
     ) -> list[tuple[int, ...]]:
-        """The replicas of new partitions: in turn, so that all lead alike."""
         alive = sorted(self._lives)
         if assignment:
-            for replicas in assignment:
-                known = all(r in self._lives for r in replicas)
-                if not replicas or not known or len(set(replicas)) != len(replicas):
-                    raise ApiError(
-                        Code.INVALID_REPLICA_ASSIGNMENT,
-                        f"{list(replicas)}: brokers that live are {alive}",
-                    )
-            return [tuple(each) for each in assignment]
-        if not 1 <= factor <= len(alive):
-            raise ApiError(
-                Code.INVALID_REPLICATION_FACTOR,
-                f"replication factor {factor}; {len(alive)} brokers live",
-            )
+            return placement.checked(assignment, alive)
         start = self._next_start
         self._next_start += count
-        return [
-            tuple(alive[(start + i + j) % len(alive)] for j in range(factor))
-            for i in range(count)
-        ]
+        return placement.in_turn(count, factor, alive, start)
 
     async def new_producer_ids(self) -> int:
         """The first id of a block of ``PRODUCER_IDS`` that nobody was given."""
@@ -485,73 +439,6 @@ class Controller:
             self._state.next_producer_id += PRODUCER_IDS
             await self._save()
             return first
-
-    # --- telling ---
-
-    async def settled(self) -> None:
-        """Wait until every broker that lives has done what it was told."""
-        waits = [life.channel.settled() for life in self._lives.values()]
-        try:
-            async with asyncio.timeout(_SETTLE_S):
-                await asyncio.gather(*waits)
-        except TimeoutError:
-            log.warning("a broker takes its time to hear of a change")
-
-    def _announce(self, name: str, first: int) -> None:
-        self._tell_all_about([name])
-        count = len(self._state.topics[name].partitions)
-        self._command([(name, index) for index in range(first, count)], new=True)
-
-    def _tell_all_about(self, names: Iterable[str]) -> None:
-        topics = [
-            messages.TopicMetadata(
-                topic.name, topic.id, topic.settings, dict(enumerate(topic.partitions))
-            )
-            for name in names
-            if (topic := self._state.topics.get(name)) is not None
-        ]
-        for life in self._lives.values():
-            self._update(life, topics)
-
-    def _update(self, life: Life, topics: list[messages.TopicMetadata]) -> None:
-        brokers = {broker: each.endpoints for broker, each in self._lives.items()}
-        said = messages.UpdateMetadata(self._sender(life), topics, brokers)
-        life.channel.send(
-            versions.UPDATE_METADATA,
-            messages.UPDATE_METADATA_VERSION,
-            messages.encode_update_metadata(said),
-        )
-
-    def _command(
-        self,
-        keys: Iterable[Key],
-        *,
-        only: int | None = None,
-        but: int | None = None,
-        new: bool = False,
-    ) -> None:
-        """LeaderAndIsr to the replicas of ``keys``."""
-        keys = list(keys)
-        inter = self._config.inter_broker_listener
-        live = {b: life.endpoints[inter] for b, life in self._lives.items()}
-        for broker, life in self._lives.items():
-            if only not in (None, broker) or but == broker:
-                continue
-            replicas = [
-                messages.Replica(key, self._state.topics[key[0]].id, self._at(key), new)
-                for key in keys
-                if broker in self._at(key).replicas
-            ]
-            if replicas:
-                said = messages.LeaderAndIsr(self._sender(life), replicas, live)
-                life.channel.send(
-                    versions.LEADER_AND_ISR,
-                    messages.LEADER_AND_ISR_VERSION,
-                    messages.encode_leader_and_isr(said),
-                )
-
-    def _sender(self, life: Life) -> From:
-        return From(self._config.broker_id, self._state.controller_epoch, life.epoch)
 
     async def _save(self) -> None:
         encoded = self._state.encode()

@@ -43,6 +43,10 @@ class ClusterState:
     def by_id(self, topic_id: UUID) -> TopicState | None:
         return next((t for t in self.topics.values() if t.id == topic_id), None)
 
+    def at(self, key: tuple[str, int]) -> PartitionState:
+        """What holds for a partition; its topic is known."""
+        return self.topics[key[0]].partitions[key[1]]
+
     @classmethod
     def load(cls, folder: Path) -> "ClusterState":
         """The state in ``folder``; empty when there was no controller here."""

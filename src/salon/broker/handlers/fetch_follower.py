@@ -102,7 +102,7 @@ def _acknowledge(
             log = partition.log
             if not log.start_offset <= asked.fetch_offset <= log.end.offset:
                 raise ApiError(Code.OFFSET_OUT_OF_RANGE)
-            replication.followed(partition, replica, asked.fetch_offset)
+            replication.in_sync.followed(partition, replica, asked.fetch_offset)
         except ApiError as error:
             refused[place] = _told(asked, partition, error=error.code)
     return refused

@@ -22,6 +22,7 @@ from salon.broker.metrics import Metrics
 from salon.broker.partition import Key
 from salon.broker.replicas import ReplicaManager
 from salon.broker.replication.fetcher import ReplicaFetcher
+from salon.broker.replication.in_sync import InSync
 from salon.broker.replication.membership import Membership
 from salon.broker.replication.messages import (
     Endpoints,
@@ -36,22 +37,11 @@ from salon.broker.replication.partition import (
     PartitionState,
     ReplicatedPartition,
 )
-from salon.broker.replication.peer import PeerAway
 from salon.broker.topics import Topic, Topics
 
 log = logging.getLogger(__name__)
 
 HIGH_WATERMARKS = "replication-offset-checkpoint"
-
-_DENIED = (Code.INELIGIBLE_REPLICA, Code.OPERATION_NOT_ATTEMPTED)
-"""The controller says no, and so the ISR is what it was."""
-_OUTDATED = (
-    Code.FENCED_LEADER_EPOCH,
-    Code.INVALID_UPDATE_VERSION,
-    Code.UNKNOWN_TOPIC_ID,
-    Code.UNKNOWN_TOPIC_OR_PARTITION,
-)
-"""It has decided something else, and its word is on the way."""
 
 _T = TypeVar("_T")
 RoleChanged = Callable[[ReplicatedPartition], None]
@@ -102,12 +92,11 @@ class Replication:
         self.brokers: Mapping[int, Endpoints] = {}
         self.partitions: dict[Key, PartitionState] = {}
         self.membership: Membership | None = None
-        self._shrinks = metrics.meter("IsrShrinksPerSec")
-        self._expands = metrics.meter("IsrExpandsPerSec")
-        self._failed = metrics.meter("FailedIsrUpdatesPerSec")
-        metrics.gauge("MaxLag,clientId=Replica", self._max_lag)
+        self.in_sync = InSync(
+            config, self, replicas.high_watermark_moved, self._start, metrics
+        )
         for seconds, job in (
-            (config.replica_lag_time_max_ms / 2000, self._shrink),
+            (config.replica_lag_time_max_ms / 2000, self.in_sync.shrink),
             (
                 config.replica_high_watermark_checkpoint_interval_ms / 1000,
                 self._checkpoint,
@@ -222,7 +211,7 @@ class Replication:
             self.partitions[told.name, index] = state
             partition = self.get((told.name, index))
             if partition is not None:
-                self._take_isr(partition, state)
+                self.in_sync.take(partition, state)
         settings, count = dict(told.settings), len(told.partitions)
         if (
             known is not None
@@ -342,6 +331,7 @@ class Replication:
                     self._stop_fetching(each.key)
                     partition.follow(partition.state._replace(leader=-1))
                     self._replicas.high_watermark_moved(each.key)
+                    self._role_changed(partition)
             return codes
 
     async def _drop(self, keys: list[Key]) -> None:
@@ -356,89 +346,6 @@ class Replication:
                 await self._replicas.remove(key)
         if keys:
             await self._in_executor(partial(self._logs.delete, keys))
-
-    # --- in sync ---
-
-    def followed(
-        self, partition: ReplicatedPartition, replica: int, offset: int
-    ) -> None:
-        """A follower has everything before ``offset``.
-
-        Raises:
-            ApiError: theirs; it is no replica of ours (yet).
-        """
-        grown = partition.fetched(replica, offset)
-        if grown is not None:
-            self._propose(partition, grown)
-        self._replicas.high_watermark_moved(partition.key)
-
-    async def _shrink(self) -> None:
-        for partition in self.all().values():
-            smaller = partition.without_laggards()
-            if smaller is not None:
-                self._propose(partition, smaller)
-
-    def _propose(self, partition: ReplicatedPartition, isr: tuple[int, ...]) -> None:
-        partition.pending = isr
-        self._start(self._alter(partition, partition.state._replace(isr=isr)))
-
-    async def _alter(
-        self, partition: ReplicatedPartition, proposed: PartitionState
-    ) -> None:
-        """Ask until the controller has answered, or has decided something else.
-
-        As long as neither is so, the proposal may have been taken: it stays pending, and
-        a newcomer counts.
-        """
-        before = partition.state
-        while partition.state == before and not partition.gone:
-            try:
-                assert self.membership is not None
-                holds = await self.membership.alter_partition(
-                    partition.topic.id, partition.index, proposed
-                )
-            except PeerAway as away:
-                self._not_altered(partition, proposed, away)
-            except ApiError as error:
-                self._not_altered(partition, proposed, error)
-                if error.code in _OUTDATED:
-                    return
-                if error.code in _DENIED:
-                    await asyncio.sleep(self.config.replica_fetch_backoff_ms / 1000)
-                    if partition.state == before:
-                        partition.pending = None
-                    return
-            else:
-                self._take_isr(partition, holds)
-                return
-            await asyncio.sleep(self.config.replica_fetch_backoff_ms / 1000)
-
-    def _not_altered(
-        self, partition: ReplicatedPartition, proposed: PartitionState, why: Exception
-    ) -> None:
-        self._failed.mark()
-        log.info("%s-%d: ISR %s: %s", *partition.key, proposed.isr, why)
-
-    def _take_isr(self, partition: ReplicatedPartition, holds: PartitionState) -> None:
-        """The ISR as the controller has it, whichever way that was heard.
-
-        Another leadership is begun by LeaderAndIsr alone, and old news are none.
-        """
-        before = partition.state
-        if holds.leader_epoch != before.leader_epoch:
-            return
-        if holds.partition_epoch <= before.partition_epoch:
-            return
-        if partition.leads:
-            grown = len(holds.isr) > len(before.isr)
-            (self._expands if grown else self._shrinks).mark()
-            log.info("%s-%d: in sync are %s", *partition.key, holds.isr)
-        partition.state = holds._replace(replicas=before.replicas)
-        partition.pending = None
-        self._replicas.high_watermark_moved(partition.key)
-
-    def _max_lag(self) -> int:
-        return max((p.lag() for p in self.all().values() if p.leads), default=0)
 
     # --- upkeep ---
 
