@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from salon.broker.config import BrokerConfig
+from salon.broker.partition import Partition
 from salon.broker.server import Broker
 from tests import engines
 
@@ -22,6 +23,13 @@ SHORT = {
     "replica.lag.time.max.ms": "1000",
     "salon.metrics.listener": "",
 }
+
+
+class Follower(Partition):
+    """A partition whose leader is elsewhere."""
+
+    __slots__ = ()
+    leads = False
 
 
 class Nodes:

@@ -112,12 +112,15 @@ class Writer:
                 self._producer.produce("t", text, partition=index, callback=delivered)
             offsets = [TopicPartition("t", i, n) for i in range(PARTITIONS)]
             self._call(self._producer.send_offsets_to_transaction, offsets, self._group)
-            if commit:
-                self._producer.flush(CALL_S)
-            if not commit or reports != [None] * PARTITIONS:
-                # an abort that took long may purge what the next transaction has sent,
-                # and librdkafka would commit without it: its reports say so
-                self.trouble["not delivered"] += commit
+            # Also before an abort: librdkafka 2.16 purges what is on its way when its
+            # connection dies, and gives the next record the same sequence number. The
+            # broker takes that for a retry, says that it has it, and it is lost.
+            self._producer.flush(CALL_S)
+            if reports != [None] * PARTITIONS:
+                self.trouble["not delivered"] += 1
+                self._begin()
+                return ABORTED
+            if not commit:
                 self._call(self._producer.abort_transaction)
                 return ABORTED
             ending = True

@@ -3,16 +3,9 @@
 import asyncio
 
 from salon.broker.groups.records import Committed
-from salon.broker.partition import Partition
 from salon.broker.server import Broker
 from salon.broker.topics import OFFSETS_TOPIC
-
-
-class Follower(Partition):
-    """A partition whose leader is elsewhere."""
-
-    __slots__ = ()
-    leads = False
+from tests.broker.cluster import Follower
 
 
 async def test_a_follower_keeps_its_copy_however_large_it_is(broker: Broker):

@@ -5,8 +5,9 @@ from pathlib import Path
 import pytest
 
 from salon.broker.errors import ApiError, Code
-from salon.broker.log.batch import Batch
+from salon.broker.log.batch import CONTROL, TRANSACTIONAL, Batch
 from salon.broker.log.producers import Producers
+from salon.broker.log.transactions import Marker
 
 
 def batch(sequence: int, count: int = 1, *, epoch: int = 0, base: int = 0) -> Batch:
@@ -105,3 +106,63 @@ def test_silent_producers_are_forgotten():
     producers.expire(1001)
 
     assert (kept, len(producers)) == (1, 0)
+
+
+def marker(coordinator_epoch: int, *, epoch: int = 0) -> Marker:
+    return Marker(42, epoch, commit=True, coordinator_epoch=coordinator_epoch)
+
+
+def ended(coordinator_epoch: int) -> Producers:
+    """A producer whose transaction, records 100 to 101, was ended at 102."""
+    producers = Producers()
+    for sequence in (0, 1):
+        one = batch(sequence, base=100 + sequence)
+        producers.update(one._replace(attributes=TRANSACTIONAL))
+    control = batch(-1, base=102)._replace(attributes=TRANSACTIONAL | CONTROL)
+    producers.update(control, marker(coordinator_epoch))
+    return producers
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_a_coordinator_or_a_producer_of_the_past_ends_nothing(
+    kept: bool, tmp_path: Path
+):
+    producers = ended(5)
+    if kept:
+        producers.save(tmp_path / "s")
+        producers = Producers()
+        assert producers.load(tmp_path / "s")
+
+    for wrong, code in (
+        (marker(4), Code.TRANSACTION_COORDINATOR_FENCED),
+        (marker(6, epoch=-1), Code.INVALID_PRODUCER_EPOCH),
+    ):
+        with pytest.raises(ApiError) as caught:
+            producers.check_marker(wrong)
+        assert caught.value.code is code
+    for right in (marker(5), marker(6), marker(5, epoch=1)):
+        producers.check_marker(right)
+
+
+def test_a_new_epoch_of_a_producer_does_not_make_an_old_coordinator_young():
+    producers = ended(5)
+    producers.update(batch(0, epoch=1, base=103)._replace(attributes=TRANSACTIONAL))
+
+    with pytest.raises(ApiError) as caught:
+        producers.check_marker(marker(4, epoch=1))
+    assert caught.value.code is Code.TRANSACTION_COORDINATOR_FENCED
+    assert producers.marked_at(42) == 102
+    assert producers.in_transaction(42, 1)
+    assert not producers.in_transaction(42, 0)
+
+
+def test_what_a_marker_ended_is_stable_when_the_marker_stays():
+    """A leader that dies takes a marker along that nobody has copied."""
+    producers = ended(0)
+
+    assert producers.first_unstable(102) == 100
+    assert producers.first_unstable(103) == 103
+    producers.forget_ended(102)
+    assert producers.unstable
+    producers.forget_ended(103)
+    assert not producers.unstable

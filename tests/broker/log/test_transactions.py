@@ -10,7 +10,7 @@ from salon.broker.config import TopicConfig
 from salon.broker.log import batch as batches
 from salon.broker.log import transactions
 from salon.broker.log.partition_log import PartitionLog
-from salon.broker.log.transactions import Aborted
+from salon.broker.log.transactions import Aborted, Marker
 
 SMALL = TopicConfig(segment_bytes=1024, index_interval_bytes=150)
 
@@ -124,3 +124,46 @@ def test_deleted_segments_take_their_aborts_with_them(tmp_path: Path):
     assert len(log.aborted) < before
     kept = {int(path.stem) for path in log.folder.glob("*.txnindex")}
     assert kept <= {segment.base_offset for segment in log.segments}
+
+
+def test_committed_reading_waits_until_the_marker_cannot_be_lost(tmp_path: Path):
+    log = PartitionLog(tmp_path / "t-0", SMALL)
+    write(log, 1)
+    visible = log.end  # all that the followers have
+    end(log, 1, commit=True)
+
+    assert log.last_stable(visible).offset == 0
+    assert log.last_stable(log.end) == log.end
+    log.producers.forget_ended(log.end.offset)
+    assert log.last_stable(log.end) == log.end
+
+
+def test_a_log_that_begins_anew_knows_of_no_transaction(tmp_path: Path):
+    """The leader has deleted all that this follower had, open transactions included."""
+    log = PartitionLog(tmp_path / "t-0", SMALL)
+    write(log, 1)
+    end(log, 1, commit=False)
+    write(log, 2)
+    log.roll()  # with a snapshot that says so
+    log.restart_at(100)
+
+    assert log.producers.open == {}
+    assert len(log.aborted) == 0
+    assert stable(log) == 100
+
+
+@pytest.mark.parametrize("clean", [True, False])
+def test_the_last_coordinator_is_known_after_a_restart(tmp_path: Path, clean: bool):
+    log = PartitionLog(tmp_path / "t-0", SMALL)
+    write(log, 1)
+    data = transactions.encode(Marker(1, 0, commit=True, coordinator_epoch=7), 1000)
+    log.append(data, batches.parse(data))
+    if clean:
+        flush = log.begin_flush()
+        flush.run()
+        log.end_flush(flush)
+    log.close()
+    again = PartitionLog(tmp_path / "t-0", SMALL, clean=clean)
+
+    assert [each.coordinator_epoch for each in again.producers.active()] == [7]
+    again.close()

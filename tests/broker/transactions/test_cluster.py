@@ -1,6 +1,7 @@
 """Three brokers: transactions over partitions that several of them lead."""
 
 import asyncio
+from datetime import timedelta
 
 import pytest
 from aiokafka import AIOKafkaProducer
@@ -13,10 +14,17 @@ from confluent_kafka import (
 )
 from confluent_kafka.admin import AdminClient
 
+from salon.broker.errors import Code
+from salon.broker.log import batch as batches
+from salon.broker.log.transactions import Marker
 from salon.broker.nodes import NOWHERE
+from salon.broker.protocol.versions import PRODUCE
+from salon.broker.replication.peer import Peer, PeerAway
 from salon.broker.topics import OFFSETS_TOPIC, TRANSACTIONS_TOPIC
+from salon.broker.transactions import messages
 from salon.broker.transactions.records import State
 from tests.broker.cluster import Nodes, cluster, until
+from tests.broker.wire import Wire, module
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -304,3 +312,69 @@ async def test_a_client_of_another_library_commits_and_aborts(tmp_path):
         await producer.stop()
         found = await asyncio.to_thread(committed, nodes, 2 * PARTITIONS)
         assert sorted(found) == sorted(["one", "three"] * PARTITIONS)
+
+
+async def test_only_brokers_speak_for_coordinators(tmp_path):
+    """And a coordinator that was deposed is not obeyed."""
+    async with cluster(tmp_path, **SAFE) as nodes:
+        await made(nodes)
+        leader = nodes.running[2]
+        peer = Peer(lambda: ("127.0.0.1", leader.ports["BROKERS"]), 10)
+        later = Marker(7, 0, commit=True, coordinator_epoch=5)
+        earlier = later._replace(coordinator_epoch=4)
+        key, elsewhere = ("t", 0), ("t", 1)
+        assert await messages.write_markers(
+            peer, [(later, [key, elsewhere]), (earlier._replace(producer_id=8), [key])]
+        ) == [
+            {key: Code.NONE, elsewhere: Code.NOT_LEADER_OR_FOLLOWER},
+            {key: Code.NONE},
+        ]
+        assert await messages.write_markers(peer, [(earlier, [key])]) == [
+            {key: Code.TRANSACTION_COORDINATOR_FENCED}
+        ]
+        peer.close()
+        client = Peer(lambda: ("127.0.0.1", leader.port), 10)
+        with pytest.raises(PeerAway):  # it hangs up
+            await messages.write_markers(client, [(later, [key])])
+        assert await messages.verify(client, "me", (7, 0), [key]) == {}
+        client.close()
+
+
+async def test_a_late_record_opens_no_transaction_on_another_brokers_partition(
+    tmp_path,
+):
+    """Its coordinator is elsewhere, and says that the transaction is over (KIP-890)."""
+    async with cluster(tmp_path, **SAFE) as nodes:
+        await made(nodes)
+        name = await away_from_the_controller(nodes)
+        producer = await asyncio.to_thread(writer, nodes, name)
+
+        def transact() -> None:
+            producer.init_transactions(PATIENCE_S)
+            producer.begin_transaction()
+            producer.produce("t", "x", partition=2)
+            producer.commit_transaction(PATIENCE_S)
+
+        await asyncio.to_thread(transact)
+        one = nodes.running[coordinator(nodes, name)].transactions.find(name)
+        late = batches.build(
+            [(None, b"late")],
+            0,
+            producer=(one.producer_id, one.epoch, 1),
+            attributes=batches.TRANSACTIONAL,
+        )
+        leader = nodes.running[1]
+        async with await Wire.connect(leader.port) as wire:
+            m = module(PRODUCE, 9, "request")
+            data = m.PartitionProduceData(index=2, records=bytes(late))
+            answer = await wire.ask(
+                PRODUCE,
+                9,
+                transactional_id=name,
+                acks=-1,
+                timeout=timedelta(seconds=5),
+                topic_data=(m.TopicProduceData(name="t", partition_data=(data,)),),
+            )
+        code = answer.responses[0].partition_responses[0].error_code
+        assert code == Code.INVALID_TXN_STATE
+        assert leader.replicas.partitions["t", 2].log.producers.open == {}
