@@ -100,10 +100,10 @@ class Writer:
                 self.trouble[refused.args[0].name()] += 1
 
     def _transact(self, n: int, *, commit: bool) -> str:
-        ending, reports = False, []
+        ending, safe = False, []
 
         def delivered(error: KafkaError | None, _message: Any) -> None:
-            reports.append(error)
+            safe.append(error is None)
 
         try:
             self._producer.begin_transaction()
@@ -112,16 +112,13 @@ class Writer:
                 self._producer.produce("t", text, partition=index, callback=delivered)
             offsets = [TopicPartition("t", i, n) for i in range(PARTITIONS)]
             self._call(self._producer.send_offsets_to_transaction, offsets, self._group)
-            # Also before an abort: librdkafka 2.16 purges what is on its way when its
-            # connection dies, and gives the next record the same sequence number. The
-            # broker takes that for a retry, says that it has it, and it is lost.
-            self._producer.flush(CALL_S)
-            if reports != [None] * PARTITIONS:
-                self.trouble["not delivered"] += 1
-                self._begin()
-                return ABORTED
             if not commit:
                 self._call(self._producer.abort_transaction)
+                return ABORTED
+            self._producer.flush(CALL_S)
+            if safe != [True] * PARTITIONS:
+                self.trouble["not delivered"] += 1
+                self._begin()
                 return ABORTED
             ending = True
             self._call(self._producer.commit_transaction)

@@ -166,3 +166,14 @@ def test_what_a_marker_ended_is_stable_when_the_marker_stays():
     assert producers.unstable
     producers.forget_ended(103)
     assert not producers.unstable
+
+
+def test_what_looks_like_a_retry_of_an_ended_transaction_is_refused():
+    """librdkafka numbers a record like one that it purged: it must not be lost."""
+    producers = ended(0)
+    late = batch(1)._replace(attributes=TRANSACTIONAL)
+
+    assert refused(producers, late) is Code.INVALID_TXN_STATE
+    right = batch(2, base=103)._replace(attributes=TRANSACTIONAL)
+    producers.update(right)
+    assert producers.check(right) == 103  # a retry, of the transaction that is open

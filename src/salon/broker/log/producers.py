@@ -8,7 +8,7 @@ in flight.
 A transaction ends by its coordinator's *marker*. A producer may have had several
 coordinators: the marker of one that was deposed might end a transaction that began
 later, so the *coordinator epoch* of the last marker is remembered, too, and a lower one
-is refused.
+is refused. What looks like a retry of records from before the marker is refused as well.
 
 Snapshots are Kafka's ``.snapshot`` files (version 1). Kafka's own hold only the last
 batch of a producer, and a retry of an earlier one that comes after a restart is then
@@ -121,6 +121,8 @@ class Producers:
                 written.first_sequence == batch.base_sequence
                 and written.last_sequence == batch.last_sequence
             ):
+                if batch.is_transactional and written.base_offset < known.marked_at:
+                    raise _too_late(batch, known.marked_at)
                 return written.base_offset
         if known.batches:
             following = (known.batches[-1].last_sequence + 1) & 0x7FFFFFFF
@@ -300,6 +302,19 @@ class Producers:
             known.batches.append(
                 Written(first, last_sequence, last_offset - delta, last_offset)
             )
+
+
+def _too_late(batch: Batch, marked_at: int) -> ApiError:
+    """What looks like a retry, of records whose transaction has ended.
+
+    librdkafka 2.16 drops a record that it does not know the fate of when it aborts, and
+    numbers the next one alike. Kafka answers as to a retry, and that one is lost.
+    """
+    return ApiError(
+        Code.INVALID_TXN_STATE,
+        f"producer {batch.producer_id} sent sequence {batch.base_sequence} before: the "
+        f"transaction that it was part of ended at offset {marked_at}",
+    )
 
 
 def _out_of_order(batch: Batch, expected: int) -> ApiError:
