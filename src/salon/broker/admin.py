@@ -12,6 +12,7 @@ from typing import Any
 from salon.broker.errors import ApiError, Code
 from salon.broker.log.manager import LogManager
 from salon.broker.log.partition_log import PartitionLog
+from salon.broker.partition import Key
 from salon.broker.replicas import ReplicaManager
 from salon.broker.topics import Topic, Topics
 
@@ -150,6 +151,25 @@ class Admin:
             await self._in_executor(self._topics.register, changed)
             for index in range(topic.partitions):
                 await self._replicas.configure((name, index), changed)
+
+    async def elect(
+        self, keys: Sequence[Key] | None, *, unclean: bool
+    ) -> dict[Key, Code]:
+        """Have partitions led by the first replica of their assignment (KIP-460).
+
+        Args:
+            keys: the partitions; None: all.
+            unclean: instead, have those that nobody leads led by any replica that lives.
+
+        Returns:
+            What became of each; of all, only those that were changed or cannot be.
+        """
+        here = self._replicas.partitions
+        missing = Code.UNKNOWN_TOPIC_OR_PARTITION
+        return {
+            key: Code.ELECTION_NOT_NEEDED if key in here else missing
+            for key in keys or ()
+        }
 
     async def delete_records(self, key: tuple[str, int], offset: int) -> int:
         """Take away what lies before ``offset``; -1 is the high watermark.

@@ -18,6 +18,7 @@ from salon.broker.controller.controller import Controller
 from salon.broker.errors import ApiError, Code
 from salon.broker.metrics import Metrics
 from salon.broker.nodes import NOWHERE, Asked
+from salon.broker.partition import Key
 from salon.broker.protocol import cold, versions
 from salon.broker.protocol.metadata import BrokerEndpoint, PartitionMetadata
 from salon.broker.replication.manager import Replication
@@ -34,6 +35,7 @@ FORWARDED = frozenset(
         versions.CREATE_PARTITIONS,
         versions.ALTER_CONFIGS,
         versions.INCREMENTAL_ALTER_CONFIGS,
+        versions.ELECT_LEADERS,
     }
 )
 """What only the controller can do."""
@@ -274,6 +276,11 @@ class ClusterAdmin(Admin):
         if topic.internal:
             raise ApiError(Code.INVALID_TOPIC_EXCEPTION, f"topic {name!r} is internal")
         await self._controller.delete(name)
+
+    async def elect(
+        self, keys: Sequence[Key] | None, *, unclean: bool
+    ) -> dict[Key, Code]:
+        return await self._controller.elect_leaders(keys, unclean=unclean)
 
     @property
     def _controller(self) -> Controller:

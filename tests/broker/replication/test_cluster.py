@@ -7,6 +7,8 @@ import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, NewTopic
 from aiokafka.errors import KafkaError
+from confluent_kafka import ElectionType, TopicPartition
+from confluent_kafka.admin import AdminClient
 
 from salon.broker.controller import announcer
 from salon.broker.errors import Code
@@ -243,3 +245,52 @@ async def test_a_topic_has_as_many_copies_as_is_set_or_is_not_made_yet(tmp_path)
         assert group.error_code == Code.NONE
         state = nodes.running[1].cluster.controller.topics["__consumer_offsets"]
         assert len(state.partitions[0].replicas) == 3
+
+
+async def test_the_first_replica_leads_again_when_it_is_asked_for(tmp_path):
+    async with cluster(tmp_path, default_replication_factor=3) as nodes:
+        places = [[2, 3, 1], [3, 2, 1]]
+        await nodes.running[1].admin.create("t", 2, {}, assignment=places)
+        await nodes.stop(2)
+        await until(lambda: partition(nodes, ("t", 0), 3).leader == 3)
+        admin = AdminClient({"bootstrap.servers": f"127.0.0.1:{nodes.ports[3]}"})
+
+        def elect(*wanted: TopicPartition) -> dict[int, KafkaError | None]:
+            asked = list(wanted) or None
+            told = admin.elect_leaders(ElectionType.PREFERRED, asked).result(20)
+            return {each.partition: error for each, error in told.items()}
+
+        early = await asyncio.to_thread(elect, TopicPartition("t", 0))
+        assert early[0].code() == Code.PREFERRED_LEADER_NOT_AVAILABLE
+        await nodes.start(2)
+        await until(lambda: len(partition(nodes, ("t", 0), 3).isr) == 3)
+        both = TopicPartition("t", 0), TopicPartition("t", 1)
+        told = await asyncio.to_thread(elect, *both)
+        assert told[0] is None
+        assert told[1].code() == Code.ELECTION_NOT_NEEDED
+        await until(lambda: nodes.running[2].replicas.partitions["t", 0].leads)
+        assert partition(nodes, ("t", 0), 3).leader == 2
+        assert await asyncio.to_thread(elect) == {}
+
+
+async def test_any_replica_leads_when_somebody_says_so(tmp_path):
+    """Unclean: the last in-sync one is dead, and what only it had is lost."""
+    async with cluster(tmp_path) as nodes:
+        await nodes.running[1].admin.create("t", 1, {}, assignment=[[2, 3]])
+        await nodes.stop(3)
+        async with producer(nodes) as made:
+            await made.send_and_wait("t", b"lost")
+        await nodes.stop(2)
+        await nodes.start(3)
+        controller = nodes.running[1].cluster.controller
+        await until(lambda: partition(nodes, ("t", 0), 1).leader == -1)
+        await until(lambda: 3 in nodes.running[1].cluster.replication.brokers)
+        key = ("t", 0)
+        told = await controller.elect_leaders([key], unclean=False)
+        assert told == {key: Code.PREFERRED_LEADER_NOT_AVAILABLE}
+        assert await controller.elect_leaders([key], unclean=True) == {key: Code.NONE}
+        await until(lambda: partition(nodes, ("t", 0), 3).leader == 3)
+        assert partition(nodes, ("t", 0), 3).isr == (3,)
+        assert await controller.elect_leaders([key], unclean=True) == {
+            key: Code.ELECTION_NOT_NEEDED
+        }

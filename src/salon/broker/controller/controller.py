@@ -250,6 +250,61 @@ class Controller:
             leader = elect(replicas, replicas, self._lives.__contains__)
         return leader
 
+    async def elect_leaders(
+        self, keys: Sequence[Key] | None, *, unclean: bool
+    ) -> dict[Key, Code]:
+        """Have partitions led by their preferred replica, the first (KIP-460).
+
+        Args:
+            keys: the partitions; None: all.
+            unclean: instead, have those that nobody leads led by any replica that lives;
+                what only the dead ones had is lost.
+
+        Returns:
+            What became of each; of all, only those that were changed or cannot be.
+        """
+        choose = self._choose_any if unclean else self._choose_preferred
+        async with self._changing:
+            known = set(self._keys())
+            wanted = sorted(known) if keys is None else keys
+            codes = {
+                key: choose(key) if key in known else Code.UNKNOWN_TOPIC_OR_PARTITION
+                for key in wanted
+            }
+            moved = [key for key, code in codes.items() if code is Code.NONE]
+            if moved:
+                await self._save()
+                self._announcer.tell_all_about({topic for topic, _ in moved})
+                self._announcer.command(moved)
+        await self._announcer.settled()
+        if keys is not None:
+            return codes
+        return {k: c for k, c in codes.items() if c is not Code.ELECTION_NOT_NEEDED}
+
+    def _choose_preferred(self, key: Key) -> Code:
+        now = self._state.at(key)
+        preferred = now.replicas[0]
+        if now.leader == preferred:
+            return Code.ELECTION_NOT_NEEDED
+        if preferred not in self._lives or preferred not in now.isr:
+            return Code.PREFERRED_LEADER_NOT_AVAILABLE
+        self._put(key, preferred, now.isr)
+        return Code.NONE
+
+    def _choose_any(self, key: Key) -> Code:
+        now = self._state.at(key)
+        if now.leader in self._lives:
+            return Code.ELECTION_NOT_NEEDED
+        leader = elect(now.replicas, now.isr, self._lives.__contains__)
+        isr = tuple(r for r in now.isr if r in self._lives)
+        if leader == NO_LEADER:
+            leader = elect(now.replicas, now.replicas, self._lives.__contains__)
+            isr = (leader,)
+        if leader == NO_LEADER:
+            return Code.ELIGIBLE_LEADERS_NOT_AVAILABLE
+        self._put(key, leader, isr)
+        return Code.NONE
+
     # --- partitions ---
 
     def _keys(self) -> list[Key]:

@@ -43,6 +43,7 @@ DESCRIBE_LOG_DIRS = 35
 SASL_AUTHENTICATE = 36
 CREATE_PARTITIONS = 37
 DELETE_GROUPS = 42
+ELECT_LEADERS = 43
 INCREMENTAL_ALTER_CONFIGS = 44
 LIST_PARTITION_REASSIGNMENTS = 46
 OFFSET_DELETE = 47
@@ -96,6 +97,7 @@ APIS: dict[int, Api] = {
     SASL_AUTHENTICATE: Api("SaslAuthenticate", 0, 2, 2),
     CREATE_PARTITIONS: Api("CreatePartitions", 0, 3, 2),
     DELETE_GROUPS: Api("DeleteGroups", 0, 2, 2),
+    ELECT_LEADERS: Api("ElectLeaders", 0, 2, 2),
     INCREMENTAL_ALTER_CONFIGS: Api("IncrementalAlterConfigs", 0, 1, 1),
     LIST_PARTITION_REASSIGNMENTS: Api("ListPartitionReassignments", 0, 0, 0),
     OFFSET_DELETE: Api("OffsetDelete", 0, 0, 99),
@@ -148,6 +150,7 @@ CONTROL = frozenset(
         DESCRIBE_CONFIGS,
         ALTER_CONFIGS,
         INCREMENTAL_ALTER_CONFIGS,
+        ELECT_LEADERS,
         SASL_AUTHENTICATE,
         DESCRIBE_CLUSTER,
         DESCRIBE_LOG_DIRS,

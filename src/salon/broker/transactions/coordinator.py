@@ -94,11 +94,18 @@ class TransactionCoordinator:
         self._start(self._read(self._kept.begin(index)))
 
     async def _read(self, led: Led) -> None:
-        if await self._kept.read(led) and led.transactions:
+        try:
+            known = await self._kept.read(led)
+        except Exception:
+            # for ever "loading": clients wait, as they would for a broken disk
+            log.exception("partition %d of transactions cannot be read", led.index)
+            return
+        if known and led.transactions:
             log.info(
                 "coordinating %d transactional ids of partition %d, epoch %d",
                 *(len(led.transactions), led.index, led.epoch),
             )
+        if known:
             self._go_on(led)
 
     def recover(self, partitions: Iterable[int]) -> None:
