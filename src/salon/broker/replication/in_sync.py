@@ -75,10 +75,14 @@ class InSync:
         Raises:
             ApiError: theirs; it is no replica of ours (yet).
         """
+        before = partition.end_of(replica)
         grown = partition.fetched(replica, offset)
         if grown is not None:
             self._propose(partition, grown)
-        self._moved(partition.key)
+        # most fetches say the same of most partitions as the one before; only one that
+        # is about to join may have let the high watermark go by falling behind
+        if offset != before or partition.under_replicated:
+            self._moved(partition.key)
 
     async def shrink(self) -> None:
         """Propose to go on without those that do not keep up."""

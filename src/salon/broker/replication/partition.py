@@ -215,6 +215,11 @@ class ReplicatedPartition(Partition):
             return None
         return (*isr, replica)
 
+    def end_of(self, replica: int) -> int:
+        """How far a follower had come when it last asked; -1 when it has not."""
+        follower = self._followers.get(replica)
+        return -1 if follower is None else follower.log_end
+
     def without_laggards(self) -> tuple[int, ...] | None:
         """The ISR to propose, if somebody in it does not keep up."""
         if not self.leads or self.pending is not None:
