@@ -1,18 +1,17 @@
 """A cluster of broker processes to be hurt: the supervisor, who leads, ``kill -9``."""
 
 import asyncio
-import json
 import os
 import signal
 import threading
-import time
-import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from salon.broker.server import STATUS_ADDRESS
 from salon.cli.broker_cluster import Supervisor
+from salon.cli.broker_status import ask
 
 SHORT = (
     "broker.heartbeat.interval.ms=200",
@@ -34,7 +33,6 @@ def supervised(folder: Path, *settings: str) -> Iterator[Supervisor]:
     watching = threading.Thread(target=made.watch, daemon=True)
     watching.start()
     try:
-        _acquainted(made)
         yield made
     finally:
         made.stop()
@@ -42,17 +40,8 @@ def supervised(folder: Path, *settings: str) -> Iterator[Supervisor]:
         made.close()
 
 
-def _acquainted(supervisor: Supervisor) -> None:
-    """Wait until all know all: a client that asks earlier knows one and waits long."""
-    everybody = [each.id for each in supervisor.brokers]
-    while any(status(b.folder)["brokers"] != everybody for b in supervisor.brokers):
-        time.sleep(0.05)
-
-
 def status(folder: Path) -> dict[str, Any]:
-    address = (folder / "status-address").read_text().strip()
-    with urllib.request.urlopen(f"http://{address}/status", timeout=5) as answer:
-        return json.load(answer)["cluster"]
+    return ask((folder / STATUS_ADDRESS).read_text().strip())["cluster"]
 
 
 def leader(supervisor: Supervisor, partition: str) -> int:

@@ -18,11 +18,14 @@ from typing import Any
 
 from salon.broker.errors import SettingError
 from salon.broker.log.folder import META
+from salon.broker.server import STATUS_ADDRESS
+from salon.cli.broker_status import ask
 
 _ADDRESSES = "cluster-addresses.json"
 _AGAIN_S = 1.0
 _LOOK_S = 0.2
 _END_S = 20.0
+_INTRODUCED_S = 20.0
 
 
 class BrokerProcess:
@@ -81,6 +84,16 @@ class BrokerProcess:
     @property
     def pid(self) -> int:
         return -1 if self._process is None else self._process.pid
+
+    def knows(self, count: int) -> bool:
+        """Whether it has heard of ``count`` brokers, or has no page that would say so."""
+        address = self.folder / STATUS_ADDRESS
+        if not address.exists():
+            return True
+        try:
+            return len(ask(address.read_text().strip())["cluster"]["brokers"]) >= count
+        except OSError:
+            return False
 
     def end(self) -> None:
         if self._process is not None and self._process.poll() is None:
@@ -160,6 +173,17 @@ class Supervisor:
         for broker in self.brokers:
             self._start(broker)
         self._path.write_text(json.dumps(self._ports, indent=1))
+        self._introduce()
+
+    def _introduce(self) -> None:
+        """Wait until all have heard of all.
+
+        A client that asks earlier hears of one, and may wait for the others for minutes.
+        """
+        until = time.monotonic() + _INTRODUCED_S
+        for broker in self.brokers:
+            while not broker.knows(len(self.brokers)) and time.monotonic() < until:
+                time.sleep(_LOOK_S / 10)
 
     def _start(self, broker: BrokerProcess) -> None:
         ports = self._ports[str(broker.id)]
