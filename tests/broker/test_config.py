@@ -4,6 +4,7 @@ import pytest
 
 from salon.broker.config import BrokerConfig, TopicConfig
 from salon.broker.errors import SettingError
+from tests.broker.cluster import Nodes
 
 
 def test_settings_go_by_kafkas_names():
@@ -47,6 +48,8 @@ def test_an_unknown_setting_is_refused_by_name_with_the_nearest_known():
         ("ssl.keystore.type", "JKS", "PEM"),
         ("ssl.client.auth", "required", "ssl.truststore.location"),
         ("group.min.session.timeout.ms", "2000000", "group.max.session.timeout.ms"),
+        ("transaction.state.log.replication.factor", "3", "is for a cluster"),
+        ("transaction.state.log.min.isr", "2", "is for a cluster"),
     ],
 )
 def test_an_impossible_value_is_refused_with_what_is_possible(
@@ -110,3 +113,10 @@ def test_every_setting_says_what_it_is():
     for cls in (BrokerConfig, TopicConfig):
         for field in cls.__dataclass_fields__.values():
             assert field.metadata["doc"], field.name
+
+
+def test_a_decision_cannot_need_more_brokers_than_have_it(tmp_path):
+    name = "transaction.state.log.min.isr"
+    nodes = Nodes(tmp_path, 1, {name: "2"})
+    with pytest.raises(SettingError, match=r"transaction\.state\.log\.replication"):
+        nodes.config(1)

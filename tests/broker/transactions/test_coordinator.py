@@ -1,5 +1,6 @@
 """The coordinator over the socket: who may do what, and what a restart finishes."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -11,6 +12,7 @@ from salon.broker.errors import Code
 from salon.broker.log import batch as batches
 from salon.broker.protocol.cold import make
 from salon.broker.protocol.versions import (
+    ADD_OFFSETS_TO_TXN,
     ADD_PARTITIONS_TO_TXN,
     END_TXN,
     INIT_PRODUCER_ID,
@@ -18,6 +20,7 @@ from salon.broker.protocol.versions import (
 )
 from salon.broker.server import Broker
 from salon.broker.topics import TRANSACTIONS_TOPIC
+from salon.broker.transactions import coordinator
 from salon.broker.transactions.records import (
     State,
     Transaction,
@@ -26,6 +29,7 @@ from salon.broker.transactions.records import (
     write_key,
     write_value,
 )
+from tests.broker.cluster import until
 from tests.broker.conftest import config
 from tests.broker.wire import Wire, decode_response, encode, module
 
@@ -133,6 +137,66 @@ async def test_a_new_owner_of_the_name_fences_the_old_one(wire: Wire):
     assert await end(wire, old, commit=True) == Code.PRODUCER_FENCED
     assert (await init(wire, who=old)).error_code == Code.PRODUCER_FENCED
     assert (await init(wire, who=new)).error_code == 0
+
+
+async def test_the_topic_of_groups_is_made_for_the_first_offsets(wire: Wire):
+    """librdkafka asks this first, and would ask it for ever."""
+    who = await begin(wire)
+    answer = await wire.ask(
+        ADD_OFFSETS_TO_TXN,
+        3,
+        transactional_id="me",
+        producer_id=who[0],
+        producer_epoch=who[1],
+        group_id="g",
+    )
+    assert answer.error_code == 0
+    assert await end(wire, who, commit=True) == 0
+
+
+async def test_an_answer_that_was_lost_is_given_again(wire: Wire):
+    """A producer asks for a new epoch twice, because it did not hear of the first."""
+    who = await begin(wire)
+    raised = await init(wire, who=who)
+    again = await init(wire, who=who)
+    new = (raised.producer_id, raised.producer_epoch)
+
+    assert new == (who[0], who[1] + 1)
+    assert (again.producer_id, again.producer_epoch) == new
+    await add(wire, new, "t")
+    assert (await init(wire, who=who)).error_code == Code.PRODUCER_FENCED
+
+
+async def test_what_is_not_over_yet_is_asked_for_again(
+    broker: Broker, wire: Wire, monkeypatch: pytest.MonkeyPatch
+):
+    """The markers take long: the decision stands, and the next one has to wait."""
+    monkeypatch.setattr(coordinator, "_PATIENCE_S", 0.0)
+    go = asyncio.Event()
+    deliver = broker.transactions._markers.deliver
+
+    async def slow(*what: Any) -> None:
+        await go.wait()
+        await deliver(*what)
+
+    monkeypatch.setattr(broker.transactions._markers, "deliver", slow)
+    who = await begin(wire)
+    await add(wire, who, "t")
+    await write(wire, who)
+    decided = await end(wire, who, commit=True)
+    repeated = await end(wire, who, commit=True)
+    turned = await end(wire, who, commit=False)
+    early = await add(wire, who, "t")
+    successor = (await init(wire)).error_code
+    go.set()
+    await until(lambda: broker.transactions.find("me").state is State.COMPLETE_COMMIT)
+
+    assert (decided, repeated, turned) == (0, 0, Code.INVALID_TXN_STATE)
+    assert (early, successor) == (
+        [Code.CONCURRENT_TRANSACTIONS],
+        Code.CONCURRENT_TRANSACTIONS,
+    )
+    assert await add(wire, who, "t") == [0]
 
 
 async def test_an_end_is_repeated_without_harm_and_not_turned_around(wire: Wire):

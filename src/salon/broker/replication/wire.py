@@ -5,12 +5,18 @@ the answer). v13 and later name topics by id and v15 hides the replica id in a t
 brokers of one kind there is nothing to gain from that.
 """
 
+import struct
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from salon.broker.protocol.primitives import Reader, Writer, uvarint
 
 VERSION = 12
+_WANTED = struct.Struct(">iiqiqib")
+"""A partition of a request: the fields of ``Wanted``, and that there are no tags."""
+_FETCHED = struct.Struct(">ihqqq")
+"""A partition of an answer, up to what was aborted."""
+_NOTHING = memoryview(b"")
 Key = tuple[str, int]
 
 
@@ -56,13 +62,7 @@ def encode_request(
         w.string(topic)
         w.array(len(partitions))
         for each in partitions:
-            w.int32(each.key[1])
-            w.int32(each.leader_epoch)
-            w.int64(each.offset)
-            w.int32(each.last_epoch)
-            w.int64(each.log_start)
-            w.int32(each.max_bytes)
-            w.tags()
+            w.out += _WANTED.pack(each.key[1], *each[1:], 0)
         w.tags()
     w.array(0)  # forgotten topics
     w.string("")  # rack_id
@@ -91,11 +91,8 @@ def decode_response(body: memoryview) -> tuple[int, Iterable[Fetched]]:
 
 
 def _partition(r: Reader, topic: str) -> Fetched:
-    index = r.int32()
-    error = r.int16()
-    high_watermark = r.int64()
-    r.int64()  # last_stable_offset
-    log_start = r.int64()
+    head = r.take(_FETCHED.size)
+    index, error, high_watermark, _last_stable, log_start = _FETCHED.unpack(head)
     for _ in range(max(0, r.array_length(compact=True))):
         r.int64()  # an aborted transaction: the markers are in the log itself
         r.int64()
@@ -107,9 +104,8 @@ def _partition(r: Reader, topic: str) -> Fetched:
         if tag == 0:
             told = Reader(data)
             diverging = (told.int32(), told.int64())
-    empty = memoryview(b"")
     return Fetched(
-        (topic, index), error, high_watermark, log_start, diverging, records or empty
+        (topic, index), error, high_watermark, log_start, diverging, records or _NOTHING
     )
 
 
