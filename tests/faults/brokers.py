@@ -9,6 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from confluent_kafka import ElectionType
+from confluent_kafka.admin import AdminClient
+
 from salon.broker.server import STATUS_ADDRESS
 from salon.cli.broker_cluster import Supervisor
 from salon.cli.broker_status import ask
@@ -70,6 +73,12 @@ def all_in_sync(supervisor: Supervisor) -> bool:
     return whole and led == set().union(*seen)
 
 
+def spread(supervisor: Supervisor) -> None:
+    """Have every broker lead what it led at first: who was killed leads nothing."""
+    admin = AdminClient({"bootstrap.servers": supervisor.bootstrap})
+    admin.elect_leaders(ElectionType.PREFERRED, None).result(30)
+
+
 async def until(holds: Callable[[], bool], patience_s: float = 60.0) -> None:
     async with asyncio.timeout(patience_s):
         while not holds():
@@ -85,10 +94,26 @@ async def kill_leader(supervisor: Supervisor, partition: str) -> int:
 
     Nobody is elected while the controller is away: then nothing is waited for.
     """
+    return await _hurt_leader(supervisor, partition, signal.SIGKILL)
+
+
+async def pause_leader(supervisor: Supervisor, partition: str) -> int:
+    """Let it sleep until another broker leads; it wakes and believes that it still does.
+
+    Its number. With the controller nothing is waited for.
+    """
+    victim = await _hurt_leader(supervisor, partition, signal.SIGSTOP)
+    os.kill(supervisor.brokers[victim - 1].pid, signal.SIGCONT)
+    return victim
+
+
+async def _hurt_leader(
+    supervisor: Supervisor, partition: str, how: signal.Signals
+) -> int:
     async with asyncio.timeout(60):
         while (victim := await asyncio.to_thread(leader, supervisor, partition)) < 0:
             await asyncio.sleep(0.05)
-        kill(supervisor, victim)
+        os.kill(supervisor.brokers[victim - 1].pid, how)
         while victim != CONTROLLER and (
             await asyncio.to_thread(leader, supervisor, partition) in (victim, -1)
         ):

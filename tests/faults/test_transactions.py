@@ -3,9 +3,9 @@
 Three brokers as processes. Several producers, each under its own transactional id, write
 one record to every partition in each transaction, and the offsets of a group with it;
 some they commit, some they abort. Meanwhile the coordinator of one of them, leaders of
-partitions, two brokers at once and the one with the controller die. What a client could
-not know (its producer was fenced in the middle of a commit) may have become either, but
-whole.
+partitions, two brokers at once and the one with the controller die, and a coordinator
+sleeps until it has a successor. What a client could not know (its producer was fenced in
+the middle of a commit) may have become either, but whole.
 """
 
 import asyncio
@@ -33,6 +33,8 @@ from tests.faults.brokers import (
     kill,
     kill_leader,
     leader,
+    pause_leader,
+    spread,
     supervised,
     until,
 )
@@ -194,10 +196,11 @@ async def hurt(supervisor: Supervisor, writers: list[Writer]) -> list[int]:
     def over() -> bool:
         return any(each.error is not None for each in writers)
 
-    for n in range(1, 6):
-        mark = n * WRITERS * EACH // 7
+    for n in range(1, 7):
+        mark = n * WRITERS * EACH // 8
         await until(lambda mark=mark: done() >= mark or over(), 100)
         await until(lambda: all_in_sync(supervisor))  # or who is left may not lead
+        await asyncio.to_thread(spread, supervisor)
         if n == 1:
             killed.append(await kill_leader(supervisor, state))
         elif n == 2:
@@ -211,6 +214,8 @@ async def hurt(supervisor: Supervisor, writers: list[Writer]) -> list[int]:
                     killed.append(each)
         elif n == 4:
             killed.append(await kill_leader(supervisor, "t-1"))
+        elif n == 5:  # two coordinators at a time, one of which is of the past
+            killed.append(await pause_leader(supervisor, state))
         else:
             kill(supervisor, CONTROLLER)
             killed.append(CONTROLLER)
@@ -225,7 +230,7 @@ async def test_transactions_survive_the_death_of_their_coordinators(tmp_path):
         killed = await hurt(supervisor, writers)
         for each in writers:
             await asyncio.to_thread(each.wait)
-        assert len(killed) >= 5
+        assert len(killed) >= 6
         found = await asyncio.to_thread(read_committed, supervisor.bootstrap)
         counted = [Counter(each) for each in found]
         for each in writers:

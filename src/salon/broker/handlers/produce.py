@@ -117,8 +117,9 @@ def _append(
             else:
                 key = (name, index)
                 verify: Callable[[Batch], None] | None = None
-                partition = context.replicas.partitions.get(key)
-                if asked.transactional_id is not None and partition is not None:
+                if asked.transactional_id is not None and (
+                    partition := context.replicas.partitions.get(key)
+                ):
                     verify = partial(_verify, guards, partition)
                 appended = context.replicas.append(
                     key,
