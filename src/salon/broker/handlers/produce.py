@@ -31,11 +31,16 @@ def handle(context: Context, request: Request) -> Coroutine[Any, Any, None] | No
     """Append, then answer: now (acks=1), when safe (acks=all), or never (acks=0)."""
     header = request.header
     asked = produce.decode(request.frame, header.body, header.api_version)
-    if asked.transactional_id is not None:
+    guards: dict[tuple[Key, int], Guard] = {}
+    name = asked.transactional_id
+    if name is not None:
         beginning = _beginning(context, asked)
-        if beginning:
-            return _ask_first(context, request, asked, beginning)
-    _append_and_answer(context, request, asked, {})
+        for producer, partitions in beginning.items():
+            told = context.verifier.ask_here(name, producer, partitions)
+            if told is None:
+                return _ask_first(context, request, asked, beginning)
+            guards |= {(key, producer[0]): guard for key, guard in told.items()}
+    _append_and_answer(context, request, asked, guards)
     return None
 
 

@@ -176,12 +176,12 @@ class TransactionMarkers:
                     by_leader.setdefault(leader, []).append(key)
             by_leader.pop(NOWHERE, None)
             left = {k for k in left if self._nodes.leader_id(*k) is not None}
-            answers = await asyncio.gather(
-                *(
-                    self._write(b, Marked(marker, tuple(ks)))
-                    for b, ks in by_leader.items()
-                )
-            )
+            writes = [
+                self._write(broker, Marked(marker, tuple(wanted)))
+                for broker, wanted in by_leader.items()
+            ]
+            one = len(writes) == 1  # as it always is where one broker is
+            answers = [await writes[0]] if one else await asyncio.gather(*writes)
             for codes in answers:
                 left -= {key for key, code in codes.items() if code is Code.NONE}
                 fenced = [code for code in codes.values() if code in _FENCED]

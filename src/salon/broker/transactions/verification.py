@@ -93,26 +93,31 @@ class Verifier:
         A code of NOT_ENOUGH_REPLICAS stands for "ask again", in a word that every
         producer understands.
         """
-        marks = {p.key: p.log.producers.marked_at(producer[0]) for p in partitions}
-        codes = await self._codes(transactional_id, producer, list(marks))
-        return {key: Guard(codes[key], at) for key, at in marks.items()}
-
-    async def _codes(
-        self, transactional_id: str, producer: tuple[int, int], keys: list[Key]
-    ) -> Mapping[Key, Code]:
-        index = self._coordinator.partition_for(transactional_id)
-        leader = self._nodes.leader_id(TRANSACTIONS_TOPIC, index)
+        marks = _marks(producer, partitions)
+        leader = self._coordinated_by(transactional_id)
         codes: Mapping[Key, Code] = {}
         if leader == self._me:
-            codes = self.verify_here(transactional_id, producer, keys)
+            codes = self.verify_here(transactional_id, producer, marks)
         elif leader not in (None, NOWHERE):
+            keys = list(marks)
             codes = await self._ask_other(leader, transactional_id, producer, keys)
-        return {
-            key: Code.NOT_ENOUGH_REPLICAS
-            if (code := codes.get(key, Code.NOT_COORDINATOR)) in _TRY_AGAIN
-            else code
-            for key in keys
-        }
+        return _guards(codes, marks)
+
+    def ask_here(
+        self,
+        transactional_id: str,
+        producer: tuple[int, int],
+        partitions: Iterable[Partition],
+    ) -> dict[Key, Guard] | None:
+        """The same at once; None where the coordinator is another broker."""
+        if self._coordinated_by(transactional_id) != self._me:
+            return None
+        marks = _marks(producer, partitions)
+        return _guards(self.verify_here(transactional_id, producer, marks), marks)
+
+    def _coordinated_by(self, transactional_id: str) -> int | None:
+        index = self._coordinator.partition_for(transactional_id)
+        return self._nodes.leader_id(TRANSACTIONS_TOPIC, index)
 
     def verify_here(
         self, transactional_id: str, producer: tuple[int, int], keys: Iterable[Key]
@@ -148,3 +153,18 @@ class Verifier:
         """Hang up."""
         for peer in self._peers.values():
             peer.close()
+
+
+def _marks(
+    producer: tuple[int, int], partitions: Iterable[Partition]
+) -> dict[Key, int]:
+    return {p.key: p.log.producers.marked_at(producer[0]) for p in partitions}
+
+
+def _guards(codes: Mapping[Key, Code], marks: Mapping[Key, int]) -> dict[Key, Guard]:
+    guards = {}
+    for key, marked_at in marks.items():
+        code = codes.get(key, Code.NOT_COORDINATOR)
+        again = code in _TRY_AGAIN
+        guards[key] = Guard(Code.NOT_ENOUGH_REPLICAS if again else code, marked_at)
+    return guards
