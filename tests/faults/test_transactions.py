@@ -84,6 +84,9 @@ class Writer:
                 "retry.backoff.ms": 50,
                 "reconnect.backoff.max.ms": 500,
                 "topic.metadata.refresh.interval.ms": 500,
+                # librdkafka may wait for ever for a connection that it makes only when
+                # it is needed (to the coordinator of a group, after a death)
+                "enable.sparse.connections": False,
             }
         )
         group = {"bootstrap.servers": self._bootstrap, "group.id": f"g-{self.name}"}
