@@ -9,6 +9,7 @@ the middle of a commit) may have become either, but whole.
 """
 
 import asyncio
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -45,7 +46,9 @@ PARTITIONS = 4
 STATE_PARTITIONS = 50
 WRITERS = 3
 EACH = 120
-CALL_S = 20.0
+CALL_S = 10.0
+TRIES = 4
+"""librdkafka was once seen to wait for ever for a connection that it did not make."""
 COMMITTED, ABORTED, UNKNOWN = "committed", "aborted", "unknown"
 
 
@@ -94,13 +97,16 @@ class Writer:
         self._call(self._producer.init_transactions)
 
     def _call(self, ask: Callable[..., Any], *args: Any) -> None:
-        """A call that may be repeated, until it has an answer."""
-        while True:
+        """A call that may be repeated, until it has an answer or has had ``TRIES``.
+
+        Whoever raises lets go of this producer; the next one fences it.
+        """
+        for n in itertools.count(1):
             try:
                 ask(*args, CALL_S)
                 return
             except KafkaException as refused:
-                if not refused.args[0].retriable():
+                if not refused.args[0].retriable() or n == TRIES:
                     raise
                 self.trouble[refused.args[0].name()] += 1
 
