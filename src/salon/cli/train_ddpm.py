@@ -1,28 +1,15 @@
 """``salon train ddpm``: a diffusion model of your own, from any folder of pictures."""
 
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
 
-from salon.errors import Error, StartupError
+from salon.cli import training
 
 if TYPE_CHECKING:
-    from salon.imaging.data.folder import PictureFolder
-    from salon.imaging.training.ddpm import Plan, Recipe, Trainer
-    from salon.imaging.training.ddpm import Progress as TrainingProgress
+    from salon.imaging.training.ddpm import Recipe
 
 
 def ddpm(
@@ -70,148 +57,47 @@ def ddpm(
     threads: Annotated[int, typer.Option(min=1, max=64)] = 2,
 ) -> None:
     """Train a DDPM on a folder of pictures; ^C stops, --resume goes on to the bit."""
-    wishes = {
-        "image_size": image_size,
-        "batch": batch,
-        "learning_rate": lr,
-        "size": size,
-        "warmup": warmup,
-        "ema": ema,
-        "dropout": dropout,
-        "flip": flip,
-        "precision": precision,
-        "seed": seed,
-    }
-    process = {
-        "schedule": schedule,
-        "steps": chain,
-        "prediction": prediction,
-        "zero_snr": zero_snr,
-    }
+    wishes = training.given(
+        image_size=image_size,
+        batch=batch,
+        learning_rate=lr,
+        size=size,
+        warmup=warmup,
+        ema=ema,
+        dropout=dropout,
+        flip=flip,
+        precision=precision,
+        seed=seed,
+    )
+    process = training.given(
+        schedule=schedule, steps=chain, prediction=prediction, zero_snr=zero_snr
+    )
     console = Console()
-    with _in_words():
+    with training.in_words():
         from salon.imaging.models import device as devices
-        from salon.imaging.training.ddpm import Plan
+        from salon.imaging.training.ddpm import Trainer
+        from salon.imaging.training.resumable import Plan
 
         where = devices.choose(device, threads)
-        recipe = _recipe(out, resume, _given(wishes), _given(process))
-        data = _pictures(folder, recipe.image_size, out, console)
-        trainer = _trainer(recipe, data, out, where, resume)
+        recipe = _recipe(out, resume, wishes, process)
+        data = training.read_pictures(folder, recipe.image_size, out, console)
+        trainer = Trainer(recipe, data, out, where)
+        if resume:
+            trainer.resume()
         plan = Plan(steps, save_every, sample_every)
-        _run(trainer, plan, console)
-
-
-def _given(options: dict[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in options.items() if value is not None}
-
-
-@contextmanager
-def _in_words() -> Iterator[None]:
-    """Turn what a person can mend into one line and an exit code."""
-    try:
-        yield
-    except ModuleNotFoundError as error:
-        raise StartupError(
-            f"training needs {error.name}, which is not installed: "
-            "pip install 'salon[train]'"
-        ) from error
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from error
-    except OSError as error:
-        raise StartupError(f"{error.filename or 'a file'}: {error.strerror}") from error
-    except StartupError:
-        raise
-    except Error as error:
-        raise StartupError(str(error)) from error
+        training.run(trainer, plan, console, f"salon sample {out} -o sheet.png")
 
 
 def _recipe(
     out: Path, resume: bool, wishes: dict[str, Any], process: dict[str, Any]
 ) -> "Recipe":
     """The recipe that was stored, or a new one; what was typed is laid over it."""
-    from dataclasses import asdict
+    from dataclasses import replace
 
     from salon.imaging.models.ddpm_folder import Process
-    from salon.imaging.training import ddpm as training
+    from salon.imaging.training.ddpm import CHECKPOINT, Recipe
 
-    begun = (out / training.CHECKPOINT).exists()
-    if begun and not resume:
-        raise StartupError(
-            f"{out} already holds a training: go on with --resume, or choose "
-            "another folder with --out"
-        )
-    if resume:
-        stored = asdict(training.stored_recipe(out))
-        inner = Process(**{**stored.pop("process"), **process})
-        return training.Recipe(**{**stored, **wishes, "process": inner})
-    return training.Recipe(**{"image_size": 32, **wishes}, process=Process(**process))
-
-
-def _pictures(folder: Path, side: int, out: Path, console: Console) -> "PictureFolder":
-    from salon.imaging.data import folder as pictures
-
-    columns = (TextColumn("reading"), BarColumn(), MofNCompleteColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("reading", total=None)
-        data = pictures.load(
-            folder, side, out, lambda done, n: bar.update(task, completed=done, total=n)
-        )
-    console.print(f"{len(data)} pictures, {side} x {side}")
-    if data.skipped:
-        words = pictures.describe(data.skipped)
-        console.print(f"{len(data.skipped)} skipped: {words}", markup=False)
-    return data
-
-
-def _trainer(
-    recipe: "Recipe", data: "PictureFolder", out: Path, device: str, resume: bool
-) -> "Trainer":
-    from salon.imaging.training.ddpm import Trainer
-
-    trainer = Trainer(recipe, data, out, device)
-    if resume:
-        trainer.resume()
-    return trainer
-
-
-def _run(trainer: "Trainer", plan: "Plan", console: Console) -> None:
-    columns = (
-        TextColumn("training"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn("loss {task.fields[loss]:.4f}"),
-        TimeRemainingColumn(),
-    )
-    with _until_interrupted() as stop, Progress(*columns, console=console) as bar:
-        task = bar.add_task(
-            "", total=plan.steps, completed=trainer.progress.step, loss=float("nan")
-        )
-
-        def watch(progress: "TrainingProgress") -> None:
-            bar.update(task, completed=progress.step, loss=progress.loss)
-
-        trainer.run(plan, watch, stop)
-        stopped = stop()
-    where = trainer.out / "model"
-    if stopped:
-        console.print(f"stopped at step {trainer.progress.step}; --resume goes on")
-    console.print(f"{where}: salon sample {trainer.out} -o sheet.png", markup=False)
-
-
-@contextmanager
-def _until_interrupted() -> Iterator[Callable[[], bool]]:
-    """^C and SIGTERM end the training after the step; a second ^C ends it at once."""
-    asked: list[int] = []
-
-    def ask(number: int, _: FrameType | None) -> None:
-        asked.append(number)
-        signal.signal(number, before[signal.Signals(number)])
-
-    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield lambda: bool(asked)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    stored = training.stored_recipe(out, CHECKPOINT, Recipe, resume)
+    if stored is None:
+        return Recipe(**{"image_size": 32, **wishes}, process=Process(**process))
+    return replace(stored, **wishes, process=replace(stored.process, **process))

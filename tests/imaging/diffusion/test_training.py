@@ -56,7 +56,7 @@ def _trainer(data: pictures.PictureFolder, out: Path, **changes: Any) -> Any:
 
 
 def _plan(steps: int, **changes: Any) -> Any:
-    from salon.imaging.training.ddpm import Plan
+    from salon.imaging.training.resumable import Plan
 
     return Plan(steps, **{"sample_every": 0, **changes})
 
@@ -153,7 +153,7 @@ def test_a_full_disk_keeps_the_save_before_and_says_so(
     import safetensors.torch
 
     from salon.imaging.training import checkpoint
-    from salon.imaging.training.ddpm import CannotSave
+    from salon.imaging.training.resumable import CannotSave
 
     trainer = _trainer(data, tmp_path)
     trainer.run(_plan(2))
@@ -175,7 +175,7 @@ def test_a_full_disk_keeps_the_save_before_and_says_so(
 def test_a_loss_that_is_no_number_ends_the_training_before_the_save(
     data: pictures.PictureFolder, tmp_path: Path
 ) -> None:
-    from salon.imaging.training.ddpm import Diverged
+    from salon.imaging.training.resumable import Diverged
 
     trainer = _trainer(data, tmp_path)
     trainer.run(_plan(1))
@@ -194,7 +194,8 @@ def test_what_cannot_be_resumed_is_refused_in_words(
 ) -> None:
     from dataclasses import replace
 
-    from salon.imaging.training.ddpm import CHECKPOINT, CannotResume, Trainer
+    from salon.imaging.training.ddpm import CHECKPOINT, Trainer
+    from salon.imaging.training.resumable import CannotResume
 
     with pytest.raises(CannotResume, match="holds no training"):
         _trainer(data, tmp_path).resume()

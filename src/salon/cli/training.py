@@ -1,0 +1,146 @@
+"""What the commands of ``salon train`` share: words, bars, and the stop by ^C."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import typer
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+from salon.errors import Error, StartupError, Unavailable
+
+if TYPE_CHECKING:
+    from salon.imaging.data.folder import PictureFolder
+    from salon.imaging.training.resumable import BaseRecipe, BaseTrainer, Plan
+    from salon.imaging.training.resumable import Progress as TrainingProgress
+
+R = TypeVar("R", bound="BaseRecipe")
+
+
+def given(**options: Any) -> dict[str, Any]:
+    """Those that were typed."""
+    return {name: value for name, value in options.items() if value is not None}
+
+
+@contextmanager
+def in_words(what: str = "training") -> Iterator[None]:
+    """Turn what a person can mend into one line and an exit code."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        raise StartupError(
+            f"{what} needs {error.name}, which is not installed: "
+            "pip install 'salon[train]'"
+        ) from error
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+    except OSError as error:
+        raise StartupError(
+            f"{error.filename or 'a file'}: {error.strerror or error}"
+        ) from error
+    except (StartupError, Unavailable):
+        raise
+    except Error as error:
+        raise StartupError(str(error)) from error
+
+
+@contextmanager
+def counting(what: str, console: Console) -> Iterator[Callable[[int, int], None]]:
+    """A bar that goes away, moved by (done, in all)."""
+    columns = (TextColumn(what), BarColumn(), MofNCompleteColumn())
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        yield lambda done, n: bar.update(task, completed=done, total=n)
+
+
+def stored_recipe(out: Path, checkpoint: str, kind: type[R], resume: bool) -> R | None:
+    """The recipe to go on with; None where a new training may begin.
+
+    Raises StartupError where a training is there and nobody asked to go on with it,
+    and CannotResume where it is the other way round.
+    """
+    from salon.imaging.training import resumable
+
+    if resume:
+        return resumable.stored(out / checkpoint, kind)
+    if (out / checkpoint).exists():
+        raise StartupError(
+            f"{out} already holds a training: go on with --resume, or choose "
+            "another folder with --out"
+        )
+    return None
+
+
+def read_pictures(
+    folder: Path, side: int, out: Path, console: Console
+) -> "PictureFolder":
+    """All pictures of a folder; what was left out is said."""
+    from salon.imaging.data import folder as pictures
+
+    with counting("reading", console) as note:
+        data = pictures.load(folder, side, out, note)
+    say_pictures(data, side, console)
+    return data
+
+
+def say_pictures(data: "PictureFolder", side: int, console: Console) -> None:
+    """How many there are, and which were left out."""
+    from salon.imaging.data import folder as pictures
+
+    console.print(f"{len(data)} pictures, {side} x {side}")
+    if data.skipped:
+        words = pictures.describe(data.skipped)
+        console.print(f"{len(data.skipped)} skipped: {words}", markup=False)
+
+
+def run(trainer: "BaseTrainer[Any]", plan: "Plan", console: Console, then: str) -> None:
+    """Train under a bar until the plan or a person says stop; say what to do then."""
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("loss {task.fields[loss]:.4f}"),
+        TimeRemainingColumn(),
+    )
+    with until_interrupted() as stop, Progress(*columns, console=console) as bar:
+        task = bar.add_task(
+            "", total=plan.steps, completed=trainer.progress.step, loss=float("nan")
+        )
+
+        def watch(progress: "TrainingProgress") -> None:
+            bar.update(task, completed=progress.step, loss=progress.loss)
+
+        trainer.run(plan, watch, stop)
+        stopped = stop()
+    if stopped:
+        console.print(f"stopped at step {trainer.progress.step}; --resume goes on")
+    console.print(f"{trainer.out / 'model'}: {then}", markup=False)
+
+
+@contextmanager
+def until_interrupted() -> Iterator[Callable[[], bool]]:
+    """^C and SIGTERM end the training after the step; a second ^C ends it at once."""
+    asked: list[int] = []
+
+    def ask(number: int, _: FrameType | None) -> None:
+        asked.append(number)
+        signal.signal(number, before[signal.Signals(number)])
+
+    before = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield lambda: bool(asked)
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
