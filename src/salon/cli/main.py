@@ -16,7 +16,11 @@ EXIT_CONFIG = 78
 COMMANDS = {
     "run": ("salon.cli.run:run", "Start the messenger: everything, in one folder."),
     "imagine": ("salon.cli.imagine:imagine", "Draw a picture in the shell, offline."),
-    "sample": ("salon.cli.sample:sample", "A sheet of a model of `salon train ddpm`."),
+    "sample": (
+        "salon.cli.sample:sample",
+        "A sheet of pictures of a model you trained.",
+    ),
+    "vae": ("salon.cli.vae:app", "An autoencoder at work: encode, decode, compare."),
     "evaluate": ("salon.cli.evaluate:evaluate", "How good a picture model is."),
     "train": ("salon.cli.train:app", "Train the picture model on your own machine."),
     "data": ("salon.cli.data:app", "Pictures with captions to train on."),

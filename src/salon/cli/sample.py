@@ -60,7 +60,7 @@ def sample(
 
 def _load(folder: Path, device: str, threads: int) -> "DDPM":
     try:
-        from salon.imaging.models import ddpm_folder
+        from salon.imaging.models import ddpm_folder, disk
         from salon.imaging.models import device as devices
     except ModuleNotFoundError as error:
         raise StartupError(
@@ -73,7 +73,7 @@ def _load(folder: Path, device: str, threads: int) -> "DDPM":
         return ddpm_folder.load(inner if inner.is_dir() else folder, where)
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
-    except (ddpm_folder.ModelUnreadable, devices.NoSuchDevice) as error:
+    except (disk.ModelUnreadable, devices.NoSuchDevice) as error:
         raise StartupError(str(error)) from error
 
 

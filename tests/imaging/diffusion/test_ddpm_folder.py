@@ -114,7 +114,7 @@ def test_damaged_and_foreign_folders_are_refused_in_words(
     import shutil
 
     from salon.imaging.models import ddpm_folder
-    from salon.imaging.models.ddpm_folder import ModelUnreadable
+    from salon.imaging.models.disk import ModelUnreadable
 
     with pytest.raises(ModelUnreadable, match="no trained DDPM"):
         ddpm_folder.load(tmp_path)

@@ -18,8 +18,8 @@ import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -70,13 +70,21 @@ class PictureFolder:
         chosen = self.pictures[indices].astype(np.float32) / np.float32(127.5)
         return np.ascontiguousarray((chosen - 1.0).transpose(0, 3, 1, 2))
 
+    def in_memory(self) -> PictureFolder:
+        """A copy that needs its file no more."""
+        return replace(self, pictures=np.array(self.pictures))
+
 
 Note = Callable[[int, int], None]
 """Called with (pictures looked at, pictures in all)."""
 
 
 def load(
-    folder: Path, side: int, cache: Path, note: Note = lambda _done, _all: None
+    folder: Path,
+    side: int,
+    cache: Path,
+    note: Note = lambda _done, _all: None,
+    only: Sequence[Path] | None = None,
 ) -> PictureFolder:
     """Read every picture below ``folder``, or what an earlier call has made of them.
 
@@ -85,6 +93,7 @@ def load(
         side: of the square pictures, in pixels, 8 to 1024.
         cache: a folder for ``pictures.npy``; made if need be.
         note: for a progress bar.
+        only: these, relative to the folder, in this order, and no others.
 
     Raises:
         FolderUnusable: no such folder, or no readable picture in it.
@@ -93,9 +102,9 @@ def load(
     """
     if not MIN_SIDE <= side <= MAX_SIDE:
         raise ValueError(f"image size must be {MIN_SIDE} to {MAX_SIDE}, got {side}")
-    paths = _paths(folder)
+    chosen = paths(folder) if only is None else list(only)
     target, facts_file = cache / "pictures.npy", cache / "pictures.json"
-    fingerprint = {"side": side, "files": _stamps(folder, paths)}
+    fingerprint = {"side": side, "files": _stamps(folder, chosen)}
     digest = _digest(fingerprint)
     facts = _read_json(facts_file)
     if target.exists() and facts.get("fingerprint") == fingerprint:
@@ -106,15 +115,15 @@ def load(
     facts_file.unlink(missing_ok=True)
     part = target.with_suffix(".part")
     try:
-        skipped = _write(folder, paths, side, part, note)
+        skipped = _write(folder, chosen, side, part, note)
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
-    count = len(paths) - len(skipped)
+    count = len(chosen) - len(skipped)
     if count == 0:
         target.unlink()
         raise FolderUnusable(
-            f"none of the {len(paths)} pictures in {folder} can be read: "
+            f"none of the {len(chosen)} pictures in {folder} can be read: "
             f"{describe(skipped)}"
         )
     text = {
@@ -157,8 +166,8 @@ def _on_white(image: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, rgba).convert("RGB")
 
 
-def _paths(folder: Path) -> list[Path]:
-    """Pictures by their names, sorted, relative to the folder."""
+def paths(folder: Path) -> list[Path]:
+    """Pictures by their names, sorted, relative to the folder. Raises FolderUnusable."""
     if not folder.is_dir():
         what = "is a file, not a folder" if folder.exists() else "does not exist"
         raise FolderUnusable(f"{folder} {what}; name a folder of pictures")

@@ -6,9 +6,11 @@ import math
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageDraw, ImageFont
 
 _GAP = 2
+_LINE = 13
+"""Height of a line of words, in pixels."""
 
 
 def sheet(pictures: NDArray[np.uint8], columns: int | None = None) -> Image.Image:
@@ -22,4 +24,17 @@ def sheet(pictures: NDArray[np.uint8], columns: int | None = None) -> Image.Imag
         row, column = divmod(i, columns)
         at = (_GAP + column * (w + _GAP), _GAP + row * (h + _GAP))
         result.paste(Image.fromarray(picture), at)
+    return result
+
+
+def titled(image: Image.Image, *lines: str) -> Image.Image:
+    """The picture under lines of small words, as wide as both need."""
+    font = ImageFont.load_default(size=10)
+    width = max([image.width, *(math.ceil(font.getlength(line)) + 8 for line in lines)])
+    top = _LINE * len(lines) + 3
+    result = Image.new("RGB", (width, top + image.height), "white")
+    ink = ImageDraw.Draw(result)
+    for i, line in enumerate(lines):
+        ink.text((4, 1 + i * _LINE), line, fill=(40, 40, 48), font=font)
+    result.paste(image, (0, top))
     return result

@@ -1,1 +1,1 @@
-"""The three networks of the embedded model, in PyTorch (training only)."""
+"""Networks, in PyTorch, and what of them lies on the disk."""

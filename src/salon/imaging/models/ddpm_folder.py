@@ -14,7 +14,6 @@ is code: no pickle is ever read.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,16 +22,14 @@ from typing import Any, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 
-from salon.errors import Error
 from salon.imaging.diffusion import betas
 from salon.imaging.diffusion.ddpm import GaussianDiffusion, Prediction
+from salon.imaging.models import disk
 from salon.imaging.models.ddpm_unet import DDPMUNet, UNetConfig
 from salon.imaging.samplers import interface, registry
 
-WEIGHTS = "unet/diffusion_pytorch_model.safetensors"
+WEIGHTS = f"unet/{disk.WEIGHTS}"
 _BETA_SCHEDULES: dict[betas.Schedule, dict[str, Any]] = {
     "linear": {"beta_schedule": "linear", "beta_start": 1e-4, "beta_end": 0.02},
     "scaled_linear": {
@@ -47,10 +44,6 @@ _PREDICTION: dict[Prediction, str] = {
     "sample": "sample",
     "v": "v_prediction",
 }
-
-
-class ModelUnreadable(Error):
-    """The folder holds no DDPM, or one that is damaged or of another kind."""
 
 
 @dataclass(frozen=True)
@@ -186,23 +179,11 @@ def save(
         "unet": ["diffusers", "UNet2DModel"],
         "scheduler": ["diffusers", scheduler["_class_name"]],
     }
-    weights = {
-        k: v.detach().contiguous().cpu() for k, v in network.state_dict().items()
-    }
-    target = folder / WEIGHTS
-    target.parent.mkdir(parents=True, exist_ok=True)
-    part = target.with_suffix(".part")
-    try:
-        save_file(weights, part, metadata={"format": "pt"})
-        part.replace(target)
-    except SafetensorError as error:  # the library has no OSError of its own
-        raise OSError(str(error)) from error
-    finally:
-        part.unlink(missing_ok=True)
-    write_json(folder / "unet" / "config.json", network.config.as_diffusers())
-    write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
-    write_json(folder / "card.json", card)
-    write_json(folder / "model_index.json", index)
+    disk.write_weights(folder / WEIGHTS, network)
+    disk.write_json(folder / "unet" / disk.CONFIG, network.config.as_diffusers())
+    disk.write_json(folder / "scheduler" / "scheduler_config.json", scheduler)
+    disk.write_json(folder / "card.json", card)
+    disk.write_json(folder / "model_index.json", index)
 
 
 def load(folder: Path, device: str = "cpu") -> DDPM:
@@ -211,38 +192,12 @@ def load(folder: Path, device: str = "cpu") -> DDPM:
     Raises:
         ModelUnreadable: files are missing, damaged, or of a model of another kind.
     """
-    try:
-        config = UNetConfig.from_diffusers(_json(folder / "unet" / "config.json"))
-        scheduler = _json(folder / "scheduler" / "scheduler_config.json")
+    with disk.reading(folder, "trained DDPM"):
+        config = UNetConfig.from_diffusers(disk.read_json(folder / "unet/config.json"))
+        scheduler = disk.read_json(folder / "scheduler" / "scheduler_config.json")
         network = DDPMUNet(config)
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        network.load_state_dict(disk.read_weights(folder / WEIGHTS))
         card = folder / "card.json"
-        facts = _json(card) if card.exists() else {}
+        facts = disk.read_json(card) if card.exists() else {}
         process = Process.from_diffusers(scheduler)
-    except FileNotFoundError as error:
-        raise ModelUnreadable(
-            f"{folder} holds no trained DDPM: {error.filename or error} is missing"
-        ) from error
-    except (OSError, ValueError, RuntimeError, SafetensorError) as error:
-        raise ModelUnreadable(
-            f"the model in {folder} cannot be used: {error}"
-        ) from error
     return DDPM(network.to(device).eval(), process, facts)
-
-
-def write_json(path: Path, values: dict[str, Any]) -> None:
-    """Write aside, then rename: a crash leaves the old file or the new one."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_suffix(".part")
-    try:
-        part.write_text(json.dumps(values, indent=2) + "\n", "utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _json(path: Path) -> dict[str, Any]:
-    values = json.loads(path.read_text("utf-8"))
-    if isinstance(values, dict):
-        return values
-    raise ValueError(f"{path.name} is no JSON object")

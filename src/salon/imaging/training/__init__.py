@@ -1,1 +1,1 @@
-"""Training of the embedded model: batches, optimiser loop, checkpoints."""
+"""Training: the embedded model's networks (loop.py), and all others (resumable.py)."""

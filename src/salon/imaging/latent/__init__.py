@@ -1,0 +1,1 @@
+"""Latent diffusion with our own networks: folders, texts, latents, drawing (S4)."""
