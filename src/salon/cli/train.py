@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 from salon.cli.train_ddpm import ddpm
+from salon.cli.train_text2image import text2image
 from salon.cli.train_vae import vae
 from salon.errors import StartupError
 
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 app = typer.Typer(no_args_is_help=True, help="Train the picture model.")
 app.command("ddpm")(ddpm)
 app.command("vae")(vae)
+app.command("text2image")(text2image)
 _Folder = Annotated[Path, typer.Option("--out", "-o", help="the training folder")]
 _Threads = Annotated[int, typer.Option(min=1, max=64, help="processor threads")]
 

@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 
 from salon.imaging.data.captions import RU_COLOURS, ZH_COLOURS
 from salon.imaging.data.recolour import PALETTE
-from salon.imaging.text import SentenceEncoder, normalise, words_of
+from salon.imaging.text import Encoder, normalise, words_of
 
 FAMILIAR = 0.77
 """Certainty from which on a prompt is drawn as it stands. Higher would read more free
@@ -60,7 +60,7 @@ class Concepts:
     vectors: NDArray[np.float32]
     """(n, 512), rows of norm 1."""
 
-    def nearest(self, prompt: str, encoder: SentenceEncoder) -> Iterator[str]:
+    def nearest(self, prompt: str, encoder: Encoder) -> Iterator[str]:
         """Prompts the model knows, nearest in meaning first, in the asked colour."""
         colour, thing = split_colour(prompt)
         likeness = self.vectors @ encoder.encode([thing])[0]
@@ -81,7 +81,7 @@ class Concepts:
         plain = normalise(prompt)
         return prompt if plain in self._names else self._plain.get(plain, prompt)
 
-    def likeness(self, prompt: str, encoder: SentenceEncoder) -> float:
+    def likeness(self, prompt: str, encoder: Encoder) -> float:
         """Cosine of the prompt to the nearest label."""
         return float((self.vectors @ encoder.encode([prompt])[0]).max())
 

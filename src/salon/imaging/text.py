@@ -20,7 +20,7 @@ import unicodedata
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -64,6 +64,13 @@ def _cut_han(token: str) -> list[str]:
     return [piece for piece in pieces if piece]
 
 
+class Encoder(Protocol):
+    """Texts to unit vectors."""
+
+    def encode(self, texts: Sequence[str]) -> Vectors:
+        """Return one row of norm 1 per text: (n, 512)."""
+
+
 class SentenceEncoder:
     """USE multilingual v3. Loads its weights (32 MB, about 1 s) on the first call."""
 
@@ -98,6 +105,14 @@ class Whitening:
         matrix /= np.sqrt(np.mean((centred @ matrix) ** 2))
         return cls(mean.astype(np.float32), matrix.astype(np.float32))
 
+    @classmethod
+    def plain(cls) -> Whitening:
+        """None: unit vectors, scaled to unit variance."""
+        scale = np.float32(TEXT_WIDTH**0.5)
+        return cls(
+            np.zeros(TEXT_WIDTH, np.float32), scale * np.eye(TEXT_WIDTH, dtype="f4")
+        )
+
     def __call__(self, rows: Vectors) -> Vectors:
         result: Vectors = ((rows - self.mean) @ self.matrix).astype(np.float32)
         return result
@@ -124,6 +139,11 @@ class TextCondition:
     mask: Vectors
     """(6,) 1 for a word, 0 for padding."""
 
+    @property
+    def rows(self) -> Vectors:
+        """(7, 512) the sentence, then its words: what cross-attention reads."""
+        return np.concatenate([self.pooled[None], self.words])
+
     @classmethod
     def empty(cls) -> TextCondition:
         return cls(
@@ -136,7 +156,7 @@ class TextCondition:
 class TextConditioner:
     """Prompt -> :class:`TextCondition`, with the whitening the model was trained on."""
 
-    def __init__(self, encoder: SentenceEncoder, whitening: Whitening) -> None:
+    def __init__(self, encoder: Encoder, whitening: Whitening) -> None:
         self.encoder = encoder
         self._whitening = whitening
 

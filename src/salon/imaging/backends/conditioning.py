@@ -113,7 +113,7 @@ class SentenceConditioner:
         whitening = folder / "text.npz"
         self._condition = TextConditioner(
             encoder,
-            Whitening.load(whitening) if whitening.exists() else _plain(),
+            Whitening.load(whitening) if whitening.exists() else Whitening.plain(),
         )
         self._device, self._dtype = device, dtype
 
@@ -122,7 +122,7 @@ class SentenceConditioner:
     ) -> Condition:
         prompts = [request.negative, request.prompt] if guided else [request.prompt]
         texts = [self._condition(prompt) for prompt in prompts]
-        rows = np.stack([np.concatenate([t.pooled[None], t.words]) for t in texts])
+        rows = np.stack([text.rows for text in texts])
         states = torch.from_numpy(rows).to(self._device, self._dtype)
         return Condition(states, notes=_left_out(request))
 
@@ -157,11 +157,3 @@ def cuts(tokenizers: list[Any], request: PictureRequest) -> tuple[Note, ...]:
 
 def _texts(request: PictureRequest) -> list[tuple[str, str]]:
     return [("prompt", request.prompt), ("negative", request.negative)]
-
-
-def _plain() -> Whitening:
-    """No whitening: unit vectors scaled to unit variance."""
-    scale = np.float32(TEXT_WIDTH**0.5)
-    return Whitening(
-        np.zeros(TEXT_WIDTH, np.float32), scale * np.eye(TEXT_WIDTH, dtype=np.float32)
-    )

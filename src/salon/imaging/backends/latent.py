@@ -28,6 +28,7 @@ from salon.imaging.pipelines.noise import Chance
 from salon.imaging.ports import Cancelled, Note, OnStep, Step
 from salon.imaging.request import SIDE_STEP, InvalidRequest, PictureRequest
 from salon.imaging.samplers import registry
+from salon.imaging.samplers.guidance import mixed
 
 
 class Conditioner(Protocol):
@@ -238,7 +239,7 @@ class LatentDiffusion:
             if not guided:
                 return out
             negative, positive = out.chunk(2)
-            return negative + guidance * (positive - negative)
+            return mixed(positive, negative, guidance)
 
         return predict
 

@@ -35,6 +35,8 @@ SUFFIXES = frozenset(
 MAX_PIXELS = 100_000_000
 """Of one picture, before shrinking: about 400 MB of memory while it is read."""
 MIN_SIDE, MAX_SIDE = 8, 1024
+FILE = "pictures.npy"
+"""In the cache."""
 _SHOWN = 5
 
 
@@ -103,7 +105,7 @@ def load(
     if not MIN_SIDE <= side <= MAX_SIDE:
         raise ValueError(f"image size must be {MIN_SIDE} to {MAX_SIDE}, got {side}")
     chosen = paths(folder) if only is None else list(only)
-    target, facts_file = cache / "pictures.npy", cache / "pictures.json"
+    target, facts_file = cache / FILE, cache / "pictures.json"
     fingerprint = {"side": side, "files": _stamps(folder, chosen)}
     digest = _digest(fingerprint)
     facts = _read_json(facts_file)

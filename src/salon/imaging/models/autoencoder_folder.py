@@ -55,6 +55,13 @@ def load(folder: Path, device: str = "cpu") -> AutoencoderKL:
     return network.to(device).requires_grad_(False).eval()
 
 
+def copy(source: Path, target: Path) -> None:
+    """The files themselves, to the bit; what is there already stays. Raises OSError."""
+    place = find(source)
+    for name in (disk.WEIGHTS, disk.CONFIG):
+        disk.copy_once(place / name, target / name)
+
+
 def digest(folder: Path) -> str:
     """Of shape and weights: equal digests, equal latents. Raises ModelUnreadable."""
     place = find(folder)

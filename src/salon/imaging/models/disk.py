@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -73,6 +74,19 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         )
     weights: dict[str, Tensor] = load_file(path)
     return weights
+
+
+def copy_once(source: Path, target: Path) -> None:
+    """Copy a file that never changes, unless it is there. Raises OSError."""
+    if target.exists():
+        return
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_suffix(".part")
+    try:
+        shutil.copyfile(source, part)
+        part.replace(target)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 @contextmanager
