@@ -74,3 +74,17 @@ def test_an_unknown_schedule_is_answered_with_the_known_ones() -> None:
 def test_betas_beyond_one_are_refused() -> None:
     with pytest.raises(ValueError, match="between 0 and 1"):
         betas.linear(30, last=0.04)
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("steps", [50, 1000])
+def test_zero_terminal_snr_is_the_one_of_diffusers(steps: int) -> None:
+    torch = pytest.importorskip("torch", reason="needs PyTorch")
+    theirs = pytest.importorskip(
+        "diffusers.schedulers.scheduling_ddim", reason="needs diffusers"
+    )
+    before = betas.scaled_linear(steps)
+    expected = theirs.rescale_zero_terminal_snr(torch.from_numpy(before)).numpy()
+
+    ours = betas.rescale_zero_terminal_snr(before)
+    assert ours == pytest.approx(expected, abs=1e-12)

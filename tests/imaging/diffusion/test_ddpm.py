@@ -4,6 +4,8 @@ from typing import get_args
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from salon.imaging.diffusion import betas
 from salon.imaging.diffusion.ddpm import GaussianDiffusion, Prediction
@@ -172,3 +174,31 @@ def test_impossible_betas_are_refused(values: list[float]) -> None:
 def test_an_unknown_prediction_is_answered_with_the_known_ones() -> None:
     with pytest.raises(ValueError, match="epsilon, sample, v"):
         GaussianDiffusion(betas.linear(100), "noise")  # type: ignore[arg-type]
+
+
+@given(
+    st.integers(0, 299),
+    st.floats(-3, 3),
+    st.floats(-3, 3),
+    st.sampled_from(["linear", "scaled_linear", "cosine"]),
+    st.booleans(),
+)
+def test_v_epsilon_and_x_0_are_one_thing_seen_three_ways(
+    t: int, x_0: float, eps: float, schedule: str, zero_snr: bool
+) -> None:
+    """(x_t, v) is (x_0, eps) turned by an angle: lengths stay, and it turns back."""
+    values = betas.betas(schedule, 300)
+    if zero_snr:
+        values = betas.rescale_zero_terminal_snr(values)
+    diffusion = GaussianDiffusion(values, "v", clip=None)
+    start, noise = np.full((1, 1), x_0), np.full((1, 1), eps)
+    x_t = diffusion.q_sample(start, t, noise)
+    v = diffusion.velocity(start, t, noise)
+    again, rest = diffusion.split(v, t, x_t)
+
+    assert (x_t**2 + v**2).item() == pytest.approx(x_0**2 + eps**2, abs=1e-9)
+    assert again.item() == pytest.approx(x_0, abs=1e-9)
+    assert rest.item() == pytest.approx(eps, abs=1e-6)
+    ab = diffusion.alpha_bar(t)
+    from_v = ab**0.5 * v + (1 - ab) ** 0.5 * x_t
+    assert from_v.item() == pytest.approx(eps, abs=1e-9)

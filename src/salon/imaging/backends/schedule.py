@@ -29,6 +29,15 @@ _SAMPLERS = {
 }
 
 
+_UNSAID: dict[str, Any] = {
+    "prediction_type": "epsilon",
+    "beta_schedule": "linear",
+    "beta_start": 1e-4,
+    "beta_end": 0.02,
+}
+"""What diffusers takes where a file says nothing; Stable Diffusion 1.5's says little."""
+
+
 class UnknownSchedule(ValueError):
     """A chain that is none of ours, such as flow matching."""
 
@@ -42,6 +51,14 @@ class Schedule:
     offset: int
     sampler: str
     """The folder's own, or DPM-Solver++ where that is none of ours."""
+
+    @classmethod
+    def of_file(cls, values: Mapping[str, Any]) -> Schedule:
+        """Read the contents of a ``scheduler_config.json``. Raises UnknownSchedule."""
+        name = str(values.get("_class_name"))
+        if name not in _SAMPLERS and name != "DDPMScheduler":
+            raise UnknownSchedule(f"{name} is not one of Salon's schedules")
+        return cls.of(name, {**_UNSAID, **values})
 
     @classmethod
     def of(cls, name: str, config: Mapping[str, Any]) -> Schedule:
@@ -75,12 +92,12 @@ def _betas(config: Mapping[str, Any]) -> NDArray[np.float64]:
     steps = int(config.get("num_train_timesteps", 1000))
     if (given := config.get("trained_betas")) is not None:
         return np.asarray(given, np.float64)
-    first, last = (float(config[f"beta_{end}"]) for end in ("start", "end"))
     kind = config.get("beta_schedule")
+    if kind == "squaredcos_cap_v2":
+        return betas.cosine(steps)
+    first, last = (float(config[f"beta_{end}"]) for end in ("start", "end"))
     if kind == "linear":
         return np.linspace(first, last, steps)
     if kind == "scaled_linear":
         return np.linspace(first**0.5, last**0.5, steps) ** 2
-    if kind == "squaredcos_cap_v2":
-        return betas.cosine(steps)
     raise UnknownSchedule(f"beta_schedule {kind!r} is unknown")

@@ -193,8 +193,7 @@ def load(folder: Path, device: str = "cpu") -> LatentModel:
         )
         unet = UNet2DCondition(config)
         unet.load_state_dict(disk.read_weights(folder / "unet" / disk.WEIGHTS))
-        scheduler = disk.read_json(folder / "scheduler" / _SCHEDULER)
-        schedule = Schedule.of(str(scheduler.get("_class_name")), scheduler)
+        schedule = Schedule.of_file(disk.read_json(folder / "scheduler" / _SCHEDULER))
     texts = text_encoders.load(folder, device)
     with disk.reading(folder, "text-to-image model"):
         _fits(config, autoencoder, texts)

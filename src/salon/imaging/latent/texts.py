@@ -164,14 +164,15 @@ class SentenceTexts:
         texts = sorted(set(captions))
         plain = cls(Whitening.plain(), device)
         plain.learn(texts, note)
-        if len(texts) < _FEW:
-            return plain
-        fitted = Whitening.fit(np.stack([plain._kept[normalise(t)] for t in texts]))
+        whitening = plain._whitening
+        if len(texts) >= _FEW:
+            rows = np.stack([plain._kept[normalise(t)] for t in texts])
+            whitening = Whitening.fit(rows)
         # As it will be read from the disk, where the matrix has half precision.
-        matrix = fitted.matrix.astype(np.float16).astype(np.float32)
-        whitened = cls(Whitening(fitted.mean, matrix), device, plain._encoder)
-        whitened._kept = plain._kept
-        return whitened
+        matrix = whitening.matrix.astype(np.float16).astype(np.float32)
+        fitted = cls(Whitening(whitening.mean, matrix), device, plain._encoder)
+        fitted._kept = plain._kept
+        return fitted
 
     @classmethod
     def load(cls, folder: Path, device: str = "cpu") -> SentenceTexts:

@@ -164,8 +164,7 @@ class Trainer(BaseTrainer[Recipe]):
 
     def _schedule(self) -> Schedule:
         """As whoever reads the folder will have it: a guess of z_0 is not cut."""
-        config = model_folder.scheduler_config(self.recipe.process)
-        return Schedule.of(config["_class_name"], config)
+        return Schedule.of_file(model_folder.scheduler_config(self.recipe.process))
 
     def optimiser(self, parameters: list[nn.Parameter]) -> torch.optim.Optimizer:
         return torch.optim.AdamW(
