@@ -14,47 +14,37 @@ if TYPE_CHECKING:
 
 def ddpm(
     folder: Annotated[Path, typer.Argument(help="pictures, with all folders below")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="the training folder")],
+    out: training.Out,
     image_size: Annotated[int | None, typer.Option(help="side in pixels [32]")] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, help="in all, with those before")
-    ] = 10_000,
-    resume: Annotated[
-        bool, typer.Option(help="go on with the training in --out")
-    ] = False,
+    steps: training.Steps = 10_000,
+    resume: training.Resume = False,
     batch: Annotated[int | None, typer.Option(help="pictures a step [32]")] = None,
-    lr: Annotated[float | None, typer.Option(help="learning rate [2e-4]")] = None,
+    lr: training.Rate = None,
     size: Annotated[
         str | None, typer.Option(help="tiny, small, default, paper [small]")
     ] = None,
     schedule: Annotated[
         str | None, typer.Option(help="linear, scaled_linear or cosine [linear]")
     ] = None,
-    chain: Annotated[
-        int | None, typer.Option(help="T, steps of the chain [1000]")
-    ] = None,
+    chain: training.Chain = None,
     prediction: Annotated[
         str | None, typer.Option(help="epsilon, v or sample [epsilon]")
     ] = None,
     zero_snr: Annotated[
         bool | None, typer.Option(help="end at no signal at all; needs v or sample")
     ] = None,
-    warmup: Annotated[int | None, typer.Option(help="steps [500]")] = None,
-    ema: Annotated[float | None, typer.Option(help="kept a step [0.999]")] = None,
+    warmup: training.Warmup = None,
+    ema: training.Ema = None,
     dropout: Annotated[float | None, typer.Option(help="[0.1]")] = None,
     flip: Annotated[
         bool | None, typer.Option(help="mirror at random; wrong for letters")
     ] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16 [float32]")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="[0]")] = None,
-    sample_every: Annotated[
-        int, typer.Option(min=0, help="steps between sheets; 0 for none")
-    ] = 1000,
-    save_every: Annotated[float, typer.Option(min=1, help="seconds")] = 120.0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, max=64)] = 2,
+    precision: training.Precision = None,
+    seed: training.Seed = None,
+    sample_every: training.SampleEvery = 1000,
+    save_every: training.SaveEvery = 120.0,
+    device: training.Device = "auto",
+    threads: training.Threads = 2,
 ) -> None:
     """Train a DDPM on a folder of pictures; ^C stops, --resume goes on to the bit."""
     wishes = training.given(

@@ -21,7 +21,7 @@ _PREDICTION = {"v_prediction": "v"}
 
 def text2image(
     folder: Annotated[Path, typer.Argument(help="pictures with a metadata.jsonl")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="the training folder")],
+    out: training.Out,
     vae: Annotated[
         Path | None, typer.Option(help="the autoencoder [on resume that of --out]")
     ] = None,
@@ -32,12 +32,8 @@ def text2image(
     image_size: Annotated[
         int | None, typer.Option(help="side in pixels [the autoencoder's]")
     ] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, help="in all, with those before")
-    ] = 10_000,
-    resume: Annotated[
-        bool, typer.Option(help="go on with the training in --out")
-    ] = False,
+    steps: training.Steps = 10_000,
+    resume: training.Resume = False,
     batch: Annotated[int | None, typer.Option(help="pictures a step [32]")] = None,
     lr: Annotated[float | None, typer.Option(help="learning rate [1e-4]")] = None,
     size: Annotated[
@@ -53,9 +49,7 @@ def text2image(
     schedule: Annotated[
         str | None, typer.Option(help="linear, scaled_linear, cosine [scaled_linear]")
     ] = None,
-    chain: Annotated[
-        int | None, typer.Option(help="T, steps of the chain [1000]")
-    ] = None,
+    chain: training.Chain = None,
     prediction: Annotated[
         str | None, typer.Option(help="epsilon, v_prediction or sample [v_prediction]")
     ] = None,
@@ -66,24 +60,20 @@ def text2image(
             help="end at no signal at all; not with epsilon [where that is possible]",
         ),
     ] = None,
-    warmup: Annotated[int | None, typer.Option(help="steps [500]")] = None,
-    ema: Annotated[float | None, typer.Option(help="kept a step [0.999]")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16 [float32]")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="[0]")] = None,
+    warmup: training.Warmup = None,
+    ema: training.Ema = None,
+    precision: training.Precision = None,
+    seed: training.Seed = None,
     prompt: Annotated[
         list[str] | None, typer.Option(help="for the sheets; may be given often")
     ] = None,
-    sample_every: Annotated[
-        int, typer.Option(min=0, help="steps between sheets; 0 for none")
-    ] = 1000,
-    save_every: Annotated[float, typer.Option(min=1, help="seconds")] = 120.0,
+    sample_every: training.SampleEvery = 1000,
+    save_every: training.SaveEvery = 120.0,
     cache: Annotated[
         Path | None, typer.Option(help="for pictures and latents [--out]")
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, max=64)] = 2,
+    device: training.Device = "auto",
+    threads: training.Threads = 2,
 ) -> None:
     """Train a text-to-image model on captioned pictures; ^C stops, --resume goes on."""
     wishes = training.given(
@@ -238,7 +228,6 @@ def _latents(
     device: str,
     console: Console,
 ) -> "Latents":
-    from salon.imaging.data.folder import describe
     from salon.imaging.latent import cache as latents
     from salon.imaging.models import autoencoder_folder
 
@@ -248,8 +237,6 @@ def _latents(
         data = latents.load(
             folder, captioned, network, recipe.autoencoder, side, cache, note, note
         )
-    console.print(f"{len(data)} pictures with captions, {side} x {side}")
-    if data.skipped:
-        words = describe(data.skipped)
-        console.print(f"{len(data.skipped)} skipped: {words}", markup=False)
+    what = f"pictures with captions, {side} x {side}"
+    training.say_pictures(data, what, console)
     return data

@@ -15,14 +15,10 @@ if TYPE_CHECKING:
 
 def vae(
     folder: Annotated[Path, typer.Argument(help="pictures, with all folders below")],
-    out: Annotated[Path, typer.Option("--out", "-o", help="the training folder")],
+    out: training.Out,
     image_size: Annotated[int | None, typer.Option(help="side in pixels [64]")] = None,
-    steps: Annotated[
-        int, typer.Option(min=1, help="in all, with those before")
-    ] = 10_000,
-    resume: Annotated[
-        bool, typer.Option(help="go on with the training in --out")
-    ] = False,
+    steps: training.Steps = 10_000,
+    resume: training.Resume = False,
     begin: Annotated[
         Path | None,
         typer.Option(help="an autoencoder to go on from, in a new training"),
@@ -41,7 +37,7 @@ def vae(
         int | None, typer.Option(help="channels of a latent [4]")
     ] = None,
     batch: Annotated[int | None, typer.Option(help="pictures a step [16]")] = None,
-    lr: Annotated[float | None, typer.Option(help="learning rate [2e-4]")] = None,
+    lr: training.Rate = None,
     loss: Annotated[str | None, typer.Option(help="l1 or l2 [l1]")] = None,
     kl: Annotated[float | None, typer.Option(help="weight of the KL [1e-6]")] = None,
     judge: Annotated[
@@ -51,18 +47,14 @@ def vae(
     perceptual: Annotated[
         float | None, typer.Option(help="weight of what --judge sees [0.1]")
     ] = None,
-    warmup: Annotated[int | None, typer.Option(help="steps [500]")] = None,
-    ema: Annotated[float | None, typer.Option(help="kept a step [0.999]")] = None,
-    precision: Annotated[
-        str | None, typer.Option(help="float32 or bfloat16 [float32]")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="[0]")] = None,
-    sample_every: Annotated[
-        int, typer.Option(min=0, help="steps between sheets; 0 for none")
-    ] = 1000,
-    save_every: Annotated[float, typer.Option(min=1, help="seconds")] = 120.0,
-    device: Annotated[str, typer.Option(help="cpu, cuda or auto")] = "auto",
-    threads: Annotated[int, typer.Option(min=1, max=64)] = 2,
+    warmup: training.Warmup = None,
+    ema: training.Ema = None,
+    precision: training.Precision = None,
+    seed: training.Seed = None,
+    sample_every: training.SampleEvery = 1000,
+    save_every: training.SaveEvery = 120.0,
+    device: training.Device = "auto",
+    threads: training.Threads = 2,
 ) -> None:
     """Train a KL autoencoder on a folder of pictures, for `salon train text2image`.
 

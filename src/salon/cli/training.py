@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 from rich.console import Console
@@ -21,10 +21,28 @@ from salon.errors import Error, StartupError, Unavailable
 
 if TYPE_CHECKING:
     from salon.imaging.data.folder import PictureFolder
+    from salon.imaging.latent.cache import Latents
     from salon.imaging.training.resumable import BaseRecipe, BaseTrainer, Plan
     from salon.imaging.training.resumable import Progress as TrainingProgress
 
 R = TypeVar("R", bound="BaseRecipe")
+
+# What every kind of training can be told. None leaves it to the recipe.
+Out = Annotated[Path, typer.Option("--out", "-o", help="the training folder")]
+Steps = Annotated[int, typer.Option(min=1, help="in all, with those before")]
+Resume = Annotated[bool, typer.Option(help="go on with the training in --out")]
+Rate = Annotated[float | None, typer.Option("--lr", help="learning rate [2e-4]")]
+Warmup = Annotated[int | None, typer.Option(help="steps [500]")]
+Ema = Annotated[float | None, typer.Option(help="kept a step [0.999]")]
+Precision = Annotated[str | None, typer.Option(help="float32 or bfloat16 [float32]")]
+Seed = Annotated[int | None, typer.Option(help="[0]")]
+SampleEvery = Annotated[
+    int, typer.Option(min=0, help="steps between sheets; 0 for none")
+]
+SaveEvery = Annotated[float, typer.Option(min=1, help="seconds")]
+Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
+Threads = Annotated[int, typer.Option(min=1, max=64)]
+Chain = Annotated[int | None, typer.Option(help="T, steps of the chain [1000]")]
 
 
 def given(**options: Any) -> dict[str, Any]:
@@ -89,15 +107,15 @@ def read_pictures(
 
     with counting("reading", console) as note:
         data = pictures.load(folder, side, out, note)
-    say_pictures(data, side, console)
+    say_pictures(data, f"pictures, {side} x {side}", console)
     return data
 
 
-def say_pictures(data: "PictureFolder", side: int, console: Console) -> None:
+def say_pictures(data: "PictureFolder | Latents", what: str, console: Console) -> None:
     """How many there are, and which were left out."""
     from salon.imaging.data import folder as pictures
 
-    console.print(f"{len(data)} pictures, {side} x {side}")
+    console.print(f"{len(data)} {what}")
     if data.skipped:
         words = pictures.describe(data.skipped)
         console.print(f"{len(data.skipped)} skipped: {words}", markup=False)

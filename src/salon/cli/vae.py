@@ -24,8 +24,6 @@ _Side = Annotated[
     int | None, typer.Option("--image-size", help="side in pixels [as it was trained]")
 ]
 _N = Annotated[int, typer.Option("--n", min=1, max=10_000, help="at most so many")]
-_Device = Annotated[str, typer.Option(help="cpu, cuda or auto")]
-_Threads = Annotated[int, typer.Option(min=1, max=64)]
 MAX_SHOWN = 256
 """Pairs on a sheet; PSNR is of all."""
 
@@ -39,8 +37,8 @@ def reconstruct(
     ),
     n: _N = 16,
     image_size: _Side = None,
-    device: _Device = "auto",
-    threads: _Threads = 1,
+    device: training.Device = "auto",
+    threads: training.Threads = 1,
 ) -> None:
     """Pictures and what is left of them, side by side, and the PSNR."""
     import numpy as np
@@ -66,8 +64,8 @@ def encode(
     out: Annotated[Path, typer.Option("--out", "-o", help="a .safetensors file")],
     n: _N = 10_000,
     image_size: _Side = None,
-    device: _Device = "auto",
-    threads: _Threads = 1,
+    device: training.Device = "auto",
+    threads: training.Threads = 1,
 ) -> None:
     """Pictures to their most probable latents, unscaled, in the order of their names."""
     console = Console()
@@ -90,8 +88,8 @@ def decode(
         "decoded.png"
     ),
     n: _N = 16,
-    device: _Device = "auto",
-    threads: _Threads = 1,
+    device: training.Device = "auto",
+    threads: training.Threads = 1,
 ) -> None:
     """Latents to a sheet of pictures."""
     console = Console()
@@ -136,5 +134,5 @@ def _read(
         paths = pictures.paths(folder)[:most]
         with training.counting("reading", console) as note:
             data = pictures.load(folder, wanted, Path(place), note, paths)
-        training.say_pictures(data, wanted, console)
+        training.say_pictures(data, f"pictures, {wanted} x {wanted}", console)
         return data.in_memory()

@@ -2,16 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 from PIL import Image
-from typer.testing import CliRunner
 
 from salon.cli import sample, train_text2image, train_vae
-from salon.errors import StartupError
 from tests.imaging.latent.shapes import discs
+from tests.imaging.latent.shell import Shell
 
 pytestmark = pytest.mark.torch
 
@@ -24,25 +22,8 @@ app = typer.Typer()
 app.command("train")(train_text2image.text2image)
 app.command("vae")(train_vae.vae)
 app.command("sample")(sample.sample)
+_done, _refusal = Shell(app).done, Shell(app).refusal
 SMALL = ("--size", "tiny", "--batch", "2", "--threads", "1", "--steps", "2")
-
-
-def _salon(*words: str | Path) -> Any:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def _done(*words: str | Path) -> str:
-    result = _salon(*words)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return " ".join(result.output.split())
-
-
-def _refusal(*words: str | Path) -> str:
-    result = _salon(*words)
-    if result.exit_code == 2:
-        return " ".join(result.output.replace("│", " ").split())
-    assert isinstance(result.exception, StartupError), (result.output, result.exception)
-    return str(result.exception)
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,14 @@
 
 import os
 from pathlib import Path
-from typing import Any
 
 import pytest
 import typer
 from PIL import Image
-from typer.testing import CliRunner
 
 from salon.cli import train_vae, vae
-from salon.errors import StartupError
 from tests.imaging.latent.shapes import discs
+from tests.imaging.latent.shell import Shell
 
 pytestmark = pytest.mark.torch
 
@@ -23,25 +21,8 @@ else:
 app = typer.Typer()
 app.command("train")(train_vae.vae)
 app.add_typer(vae.app, name="vae")
+_done, _refusal = Shell(app).done, Shell(app).refusal
 SMALL = ("--image-size", "16", "--size", "tiny", "--batch", "4", "--threads", "1")
-
-
-def _salon(*words: str | Path) -> Any:
-    return CliRunner().invoke(app, [str(word) for word in words])
-
-
-def _done(*words: str | Path) -> str:
-    result = _salon(*words)
-    assert result.exit_code == 0, (result.output, result.exception)
-    return " ".join(result.output.split())
-
-
-def _refusal(*words: str | Path) -> str:
-    result = _salon(*words)
-    if result.exit_code == 2:
-        return " ".join(result.output.replace("│", " ").split())
-    assert isinstance(result.exception, StartupError), result.output
-    return str(result.exception)
 
 
 @pytest.fixture(scope="module")
