@@ -31,9 +31,8 @@ from salon.imaging.models.clip_text import ClipText, ClipTextConfig
 from salon.imaging.text import (
     MAX_WORDS,
     TEXT_WIDTH,
+    Encoder,
     SentenceEncoder,
-    TextCondition,
-    TextConditioner,
     Whitening,
     normalise,
     words_of,
@@ -136,20 +135,20 @@ class ClipTexts:
 
 
 class SentenceTexts:
-    """The sentence and its words, whitened; rows are kept once they were computed."""
+    """The sentence and its words, whitened; rows are kept once they were computed.
+
+    The rows are those of ``text.py::TextConditioner``; a training asks for the same
+    captions thousands of times, so each text and each word is whitened once.
+    """
 
     width = TEXT_WIDTH
 
     def __init__(
-        self,
-        whitening: Whitening,
-        device: str = "cpu",
-        encoder: SentenceEncoder | None = None,
+        self, whitening: Whitening, device: str = "cpu", encoder: Encoder | None = None
     ) -> None:
         self._whitening, self._device = whitening, device
         self._encoder = encoder or SentenceEncoder(torch.get_num_threads())
         self._kept: dict[str, NDArray[np.float32]] = {}
-        self._condition = TextConditioner(self, whitening)
         numbers = whitening.mean.tobytes() + whitening.matrix.tobytes()
         self.digest = hashlib.sha256(numbers).hexdigest()
 
@@ -162,16 +161,15 @@ class SentenceTexts:
     ) -> SentenceTexts:
         """Whitened for these captions; all of them are encoded now, once."""
         texts = sorted(set(captions))
-        plain = cls(Whitening.plain(), device)
-        plain.learn(texts, note)
-        whitening = plain._whitening
+        encoder = SentenceEncoder(torch.get_num_threads())
+        raw = _encoded(encoder, _keys(texts), note)
+        whitening = Whitening.plain()
         if len(texts) >= _FEW:
-            rows = np.stack([plain._kept[normalise(t)] for t in texts])
-            whitening = Whitening.fit(rows)
+            whitening = Whitening.fit(np.stack([raw[normalise(t)] for t in texts]))
         # As it will be read from the disk, where the matrix has half precision.
         matrix = whitening.matrix.astype(np.float16).astype(np.float32)
-        fitted = cls(Whitening(whitening.mean, matrix), device, plain._encoder)
-        fitted._kept = plain._kept
+        fitted = cls(Whitening(whitening.mean, matrix), device, encoder)
+        fitted._keep(raw)
         return fitted
 
     @classmethod
@@ -181,24 +179,23 @@ class SentenceTexts:
             return cls(Whitening.load(folder / WHITENING), device)
 
     def learn(
-        self, texts: Sequence[str], note: Note = lambda _done, _all: None
+        self, texts: Iterable[str], note: Note = lambda _done, _all: None
     ) -> None:
         """Encode these texts and their words, many at a time."""
-        wanted = {normalise(t) for t in texts} | {w for t in texts for w in words_of(t)}
-        missing = sorted(wanted - self._kept.keys() - {""})
-        for i in range(0, len(missing), _AT_ONCE):
-            part = missing[i : i + _AT_ONCE]
-            self._kept |= dict(zip(part, self._encoder.encode(part), strict=True))
-            note(min(i + _AT_ONCE, len(missing)), len(missing))
+        missing = _keys(texts) - self._kept.keys()
+        self._keep(_encoded(self._encoder, missing, note))
 
-    def encode(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """What :class:`TextConditioner` asks of an encoder, from what is kept."""
-        self.learn(texts)
-        return np.stack([self._kept[normalise(text)] for text in texts])
+    def _keep(self, raw: dict[str, NDArray[np.float32]]) -> None:
+        # One by one: the last bits of a product depend on how many rows it has, and a
+        # resumed training must see the very same rows.
+        self._kept |= {key: self._whitening(row) for key, row in raw.items()}
 
     def __call__(self, texts: Sequence[str]) -> Tensor:
-        conditions: list[TextCondition] = [self._condition(text) for text in texts]
-        rows = np.stack([condition.rows for condition in conditions])
+        self.learn(texts)
+        rows = np.zeros((len(texts), 1 + MAX_WORDS, TEXT_WIDTH), np.float32)
+        for i, text in enumerate(texts):
+            for j, key in enumerate(_parts(text)):
+                rows[i, j] = self._kept[key]
         return torch.from_numpy(rows).to(self._device)
 
     def cut(self, text: str) -> int:
@@ -212,6 +209,27 @@ class SentenceTexts:
             part = folder / "text.part.npz"  # numpy insists on the ending
             self._whitening.save(part)
             part.replace(target)
+
+
+def _parts(text: str) -> list[str]:
+    """The sentence, then its words; nothing for an empty prompt."""
+    return [normalise(text), *words_of(text)] if text.strip() else []
+
+
+def _keys(texts: Iterable[str]) -> set[str]:
+    return {part for text in texts for part in _parts(text)}
+
+
+def _encoded(
+    encoder: Encoder, keys: set[str], note: Note
+) -> dict[str, NDArray[np.float32]]:
+    found: dict[str, NDArray[np.float32]] = {}
+    ordered = sorted(keys)
+    for i in range(0, len(ordered), _AT_ONCE):
+        part = ordered[i : i + _AT_ONCE]
+        found |= dict(zip(part, encoder.encode(part), strict=True))
+        note(len(found), len(ordered))
+    return found
 
 
 def load(folder: Path, device: str = "cpu") -> Texts:
