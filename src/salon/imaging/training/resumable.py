@@ -368,8 +368,9 @@ class BaseTrainer(ABC, Generic[R]):
             state = checkpoint.load(path, self._model, self._average, self._optimiser)
             if state["pictures"] != self._digest:
                 raise CannotResume(
-                    f"the training in {self.out} was begun with other pictures (names "
-                    "or sizes of files differ); restore the folder, or begin anew"
+                    f"the training in {self.out} was begun with other pictures or "
+                    "captions (names, sizes or words differ); restore the folder, or "
+                    "begin anew"
                 )
             self._restore(state)
         except (OSError, KeyError, TypeError, ValueError, SafetensorError) as error:
