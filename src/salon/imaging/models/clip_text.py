@@ -10,6 +10,7 @@ Names and shapes are those of transformers' ``CLIPTextModel``: its weights load 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-_ACTIVATIONS = {
+_ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
     "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),  # OpenAI's own models
     "gelu": F.gelu,  # LAION's (Stable Diffusion 2)
 }
