@@ -10,6 +10,7 @@ the middle of a commit) may have become either, but whole.
 
 import asyncio
 import itertools
+import queue
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -48,8 +49,33 @@ WRITERS = 3
 EACH = 120
 CALL_S = 10.0
 TRIES = 4
-"""librdkafka was once seen to wait for ever for a connection that it did not make."""
+HUNG_S = 25.0
+"""librdkafka 2.16 was seen to wait in a call for ever, whatever time it was given."""
 COMMITTED, ABORTED, UNKNOWN = "committed", "aborted", "unknown"
+
+
+class HungError(Exception):
+    """A call of the client did not come back; its producer is left to itself."""
+
+
+def within(seconds: float, ask: Callable[..., Any], *args: Any) -> Any:
+    """What a call returns or raises; HungError if it does neither in time."""
+    told: queue.SimpleQueue[tuple[Any, BaseException | None]] = queue.SimpleQueue()
+
+    def work() -> None:
+        try:
+            told.put((ask(*args), None))
+        except BaseException as error:
+            told.put((None, error))
+
+    threading.Thread(target=work, daemon=True).start()
+    try:
+        value, error = told.get(timeout=seconds)
+    except queue.Empty:
+        raise HungError(str(ask)) from None
+    if error is not None:
+        raise error
+    return value
 
 
 class Writer:
@@ -103,7 +129,7 @@ class Writer:
         """
         for n in itertools.count(1):
             try:
-                ask(*args, CALL_S)
+                within(HUNG_S, ask, *args, CALL_S)
                 return
             except KafkaException as refused:
                 if not refused.args[0].retriable() or n == TRIES:
@@ -126,7 +152,7 @@ class Writer:
             if not commit:
                 self._call(self._producer.abort_transaction)
                 return ABORTED
-            self._producer.flush(CALL_S)
+            within(HUNG_S, self._producer.flush, CALL_S)
             if safe != [True] * PARTITIONS:
                 self.trouble["not delivered"] += 1
                 self._begin()
@@ -143,8 +169,12 @@ class Writer:
                 try:
                     self._call(self._producer.abort_transaction)
                     return ABORTED
-                except KafkaException:
+                except (KafkaException, HungError):
                     ending = False
+            self._begin()
+            return UNKNOWN if ending else ABORTED
+        except HungError:
+            self.trouble["hung"] += 1
             self._begin()
             return UNKNOWN if ending else ABORTED
 
